@@ -1,0 +1,320 @@
+//! Slots: where a client stands among 100,000 places, and which version owns which place.
+//!
+//! Both are public, so that anyone can tell offline where a client belongs: `docs/assignment.md` is the
+//! specification, `tests/vectors/` holds its vectors. This module knows neither requests nor pins.
+
+use std::ops::Range;
+
+use sha2::{Digest, Sha256};
+
+/// How many slots there are: three decimals of a percent.
+pub const SLOTS: u32 = 100_000;
+
+/// A client's place, 0 to 99,999.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Slot(u32);
+
+impl Slot {
+    /// The slot of that number, if there is one.
+    #[must_use]
+    pub fn new(number: u32) -> Option<Self> {
+        (number < SLOTS).then_some(Slot(number))
+    }
+
+    /// A slot by chance. The bias of the remainder is below 10⁻¹⁴.
+    #[must_use]
+    pub fn from_random(random: u64) -> Self {
+        Slot((random % u64::from(SLOTS)) as u32)
+    }
+
+    /// The slot of a key: the first 52 bits of SHA-256 over `pinion1-slot|APP|EPOCH|KEY`, modulo 100,000.
+    ///
+    /// App and epoch cannot contain `|`, so no two inputs collide. 52 bits are what a double holds exactly:
+    /// JavaScript and SQL can compute it too.
+    #[must_use]
+    pub fn of_key(app: &str, epoch: u32, key: &[u8]) -> Self {
+        let digest = Sha256::new()
+            .chain_update(format!("pinion1-slot|{app}|{epoch}|"))
+            .chain_update(key)
+            .finalize();
+        let first = digest
+            .iter()
+            .take(8)
+            .fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+        Slot::from_random(first >> 12)
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        self.0
+    }
+}
+
+/// A share of the slots, 0 to 100,000: a thousandth of a percent each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Share(u32);
+
+impl Share {
+    /// Nobody's.
+    pub const NONE: Share = Share(0);
+    /// Everybody's.
+    pub const ALL: Share = Share(SLOTS);
+
+    /// A percentage from 0 to 100 with at most three decimals.
+    #[must_use]
+    pub fn from_percent(percent: f64) -> Option<Self> {
+        let slots = percent * 1000.0;
+        let whole = slots.round();
+        let fits = (0.0..=f64::from(SLOTS)).contains(&slots) && (slots - whole).abs() < 1e-6;
+        fits.then_some(Share(whole as u32))
+    }
+
+    /// In percent.
+    #[must_use]
+    pub fn percent(self) -> f64 {
+        f64::from(self.0) / 1000.0
+    }
+
+    /// In slots.
+    #[must_use]
+    pub fn slots(self) -> u32 {
+        self.0
+    }
+
+    /// What these shares leave, if they leave anything or nothing.
+    #[must_use]
+    pub fn rest(taken: &[Share]) -> Option<Share> {
+        let sum: u64 = taken.iter().map(|share| u64::from(share.0)).sum();
+        u64::from(SLOTS).checked_sub(sum).map(|rest| Share(rest as u32))
+    }
+
+    /// What these shares add up to, in percent.
+    #[must_use]
+    pub fn percent_sum(shares: &[Share]) -> f64 {
+        let sum: u64 = shares.iter().map(|share| u64::from(share.0)).sum();
+        sum as f64 / 1000.0
+    }
+}
+
+/// Which owner each slot belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout<V> {
+    /// Where each run ends (exclusive), in rising order, and whose it is.
+    runs: Vec<(u32, V)>,
+    /// Whose every slot is that no run covers.
+    stable: V,
+}
+
+impl<V: Clone + PartialEq> Layout<V> {
+    /// Lays the shares of the others out; what they leave is the stable owner's.
+    ///
+    /// The i-th of the others takes its slots from an anchor, the even ones upwards, the odd ones downwards, passing
+    /// over slots already taken and around the ends. The anchor of the pair 2k, 2k + 1 is k's bits mirrored behind
+    /// the point (0, 1/2, 1/4, 3/4, 1/8 …) times 100,000. So the first grows up from 0, the second down from the
+    /// top, and shares that don't meet never move each other.
+    #[must_use]
+    pub fn new(stable: V, others: &[(V, Share)]) -> Self {
+        let mut free = vec![0..SLOTS];
+        let mut taken: Vec<(Range<u32>, V)> = Vec::new();
+        for (i, (owner, share)) in others.iter().enumerate() {
+            let run = take(&mut free, anchor(i / 2), Direction::of(i), share.0);
+            taken.extend(run.into_iter().map(|slots| (slots, owner.clone())));
+        }
+        taken.extend(free.into_iter().map(|slots| (slots, stable.clone())));
+        taken.sort_by_key(|(slots, _)| slots.start);
+        let mut runs: Vec<(u32, V)> = Vec::new();
+        for (slots, owner) in taken {
+            match runs.last_mut() {
+                Some((end, last)) if *last == owner => *end = slots.end,
+                _ => runs.push((slots.end, owner)),
+            }
+        }
+        Layout { runs, stable }
+    }
+
+    /// Whose the slot is.
+    #[must_use]
+    pub fn owner(&self, slot: Slot) -> &V {
+        let run = self.runs.partition_point(|(end, _)| *end <= slot.0);
+        self.runs.get(run).map_or(&self.stable, |(_, owner)| owner)
+    }
+
+    /// Who takes what the others leave.
+    #[must_use]
+    pub fn stable(&self) -> &V {
+        &self.stable
+    }
+
+    /// Where each run ends (exclusive), in rising order, and whose it is.
+    pub fn runs(&self) -> impl Iterator<Item = (u32, &V)> {
+        self.runs.iter().map(|(end, owner)| (*end, owner))
+    }
+}
+
+/// The pair's place: its number's bits mirrored behind the binary point (van der Corput's sequence).
+fn anchor(pair: usize) -> u32 {
+    let mirrored = (pair as u32).reverse_bits();
+    ((u64::from(mirrored) * u64::from(SLOTS)) >> 32) as u32
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Up,
+    Down,
+}
+
+impl Direction {
+    fn of(i: usize) -> Self {
+        if i.is_multiple_of(2) {
+            Direction::Up
+        } else {
+            Direction::Down
+        }
+    }
+}
+
+/// Takes the nearest free slots from the anchor in one direction, around the end if it must.
+fn take(free: &mut Vec<Range<u32>>, anchor: u32, direction: Direction, want: u32) -> Vec<Range<u32>> {
+    let below = |r: &Range<u32>| r.start.min(anchor)..r.end.min(anchor);
+    let above = |r: &Range<u32>| r.start.max(anchor)..r.end.max(anchor);
+    let mut pieces: Vec<Range<u32>> = match direction {
+        Direction::Up => free.iter().map(above).chain(free.iter().map(below)).collect(),
+        Direction::Down => {
+            let near = free.iter().rev().map(below);
+            near.chain(free.iter().rev().map(above)).collect()
+        }
+    };
+    pieces.retain(|piece| !piece.is_empty());
+    let mut left = want;
+    let mut taken = Vec::new();
+    let mut kept = Vec::new();
+    for piece in pieces {
+        let length = left.min(piece.end - piece.start);
+        let cut = match direction {
+            Direction::Up => piece.start + length,
+            Direction::Down => piece.end - length,
+        };
+        let (first, second) = (piece.start..cut, cut..piece.end);
+        let (mine, rest) = match direction {
+            Direction::Up => (first, second),
+            Direction::Down => (second, first),
+        };
+        left -= length;
+        taken.push(mine);
+        kept.push(rest);
+    }
+    taken.retain(|piece| !piece.is_empty());
+    kept.retain(|piece| !piece.is_empty());
+    kept.sort_by_key(|piece| piece.start);
+    *free = kept;
+    taken
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn layout(shares: &[u32]) -> Layout<usize> {
+        let others: Vec<_> = shares
+            .iter()
+            .enumerate()
+            .map(|(i, s)| (i + 1, Share(*s)))
+            .collect();
+        Layout::new(0, &others)
+    }
+
+    fn runs(shares: &[u32]) -> Vec<(u32, usize)> {
+        layout(shares).runs().map(|(end, owner)| (end, *owner)).collect()
+    }
+
+    #[test]
+    fn shares_become_runs() {
+        for (shares, expected) in [
+            (&[][..], &[(100_000, 0)][..]),
+            (&[10_000], &[(10_000, 1), (100_000, 0)]),
+            (&[100_000], &[(100_000, 1)]),
+            (&[0, 10_000], &[(90_000, 0), (100_000, 2)]),
+            (&[10_000, 20_000], &[(10_000, 1), (80_000, 0), (100_000, 2)]),
+            (
+                &[10, 20, 30, 40],
+                &[
+                    (10, 1),
+                    (49_960, 0),
+                    (50_000, 4),
+                    (50_030, 3),
+                    (99_980, 0),
+                    (100_000, 2),
+                ],
+            ),
+            // The first has grown over the third's anchor: the third starts behind it.
+            (&[60_000, 0, 10_000], &[(60_000, 1), (70_000, 3), (100_000, 0)]),
+            // The third runs into the second and goes on below the first's end.
+            (
+                &[10_000, 40_000, 20_000],
+                &[(10_000, 1), (20_000, 3), (50_000, 0), (60_000, 3), (100_000, 2)],
+            ),
+            // The fourth goes down past the first, around the end and on below the second.
+            (
+                &[45_000, 10_000, 0, 10_000],
+                &[(45_000, 1), (50_000, 4), (85_000, 0), (90_000, 4), (100_000, 2)],
+            ),
+        ] {
+            assert_eq!(runs(shares), expected, "{shares:?}");
+        }
+    }
+
+    #[test]
+    fn anchors_halve_the_gaps() {
+        let anchors: Vec<_> = (0..8).map(anchor).collect();
+        assert_eq!(
+            anchors,
+            [0, 50_000, 25_000, 75_000, 12_500, 62_500, 37_500, 87_500]
+        );
+    }
+
+    #[test]
+    fn a_rising_share_moves_that_share_and_only_from_the_stable_version() {
+        for step in [1, 10_000, 40_000] {
+            let (before, after) = (layout(&[10_000, 20_000]), layout(&[10_000 + step, 20_000]));
+            let moved: Vec<_> = (0..SLOTS)
+                .map(Slot)
+                .map(|slot| (*before.owner(slot), *after.owner(slot)))
+                .filter(|(from, to)| from != to)
+                .collect();
+            assert_eq!(moved.len(), step as usize);
+            assert!(moved.iter().all(|change| *change == (0, 1)));
+        }
+    }
+
+    #[test]
+    fn percentages_have_three_decimals() {
+        for (percent, slots) in [
+            (0.0, 0),
+            (100.0, 100_000),
+            (33.333, 33_333),
+            (0.001, 1),
+            (12.5, 12_500),
+        ] {
+            assert_eq!(Share::from_percent(percent), Some(Share(slots)), "{percent}");
+        }
+        for percent in [-1.0, 100.001, 33.3333, 0.0001, f64::NAN, f64::INFINITY] {
+            assert_eq!(Share::from_percent(percent), None, "{percent}");
+        }
+    }
+
+    #[test]
+    fn keys_that_join_alike_have_slots_of_their_own() {
+        let slots = [
+            Slot::of_key("a", 1, b"2|b"),
+            Slot::of_key("a", 12, b"b"),
+            Slot::of_key("a1", 2, b"b"),
+            Slot::of_key("a", 1, b"2|c"),
+        ];
+        for (i, one) in slots.iter().enumerate() {
+            assert!(slots[i + 1..].iter().all(|other| other != one), "{slots:?}");
+        }
+    }
+}

@@ -1,0 +1,386 @@
+//! Reads JSON into checked values and collects every error on the way, each with its path.
+//!
+//! It knows JSON and paths, and nothing about versions. A derived `Deserialize` would stop at the
+//! first error and could not name its place; here a failed value yields [`Invalid`], the error is
+//! kept, and the neighbours are still read.
+
+use std::cell::RefCell;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+
+/// One thing that is wrong with a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Where: `apps[0].versions[1].weight`; empty for the configuration as a whole.
+    pub path: String,
+    /// Why, and what would be right.
+    pub reason: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = match self.path.as_str() {
+            "" => "configuration",
+            path => path,
+        };
+        write!(f, "{path}: {}", self.reason)
+    }
+}
+
+/// A value that was wrong; what was wrong with it has been recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Invalid;
+
+pub(super) type Checked<T> = Result<T, Invalid>;
+
+/// JSON as it was written: duplicates kept, every number a double, as protobuf's Struct has it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Node {
+    Null,
+    Bool(bool),
+    Number(f64),
+    String(String),
+    List(Vec<Node>),
+    Object(Vec<(String, Node)>),
+}
+
+impl Node {
+    fn kind(&self) -> &'static str {
+        match self {
+            Node::Null => "null",
+            Node::Bool(_) => "a boolean",
+            Node::Number(_) => "a number",
+            Node::String(_) => "a string",
+            Node::List(_) => "a list",
+            Node::Object(_) => "an object",
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NodeVisitor;
+
+        impl<'de> Visitor<'de> for NodeVisitor {
+            type Value = Node;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("JSON")
+            }
+            fn visit_unit<E>(self) -> Result<Node, E> {
+                Ok(Node::Null)
+            }
+            fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
+                Ok(Node::Bool(value))
+            }
+            fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
+                Ok(Node::Number(value as f64))
+            }
+            fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
+                Ok(Node::Number(value as f64))
+            }
+            fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
+                Ok(Node::Number(value))
+            }
+            fn visit_str<E>(self, value: &str) -> Result<Node, E> {
+                Ok(Node::String(value.to_owned()))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Node, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = seq.next_element()? {
+                    items.push(item);
+                }
+                Ok(Node::List(items))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Node::Object(fields))
+            }
+        }
+
+        deserializer.deserialize_any(NodeVisitor)
+    }
+}
+
+/// Reads a whole document.
+///
+/// # Errors
+/// All that is wrong with it, in the order of reading.
+pub(super) fn decode<T>(
+    json: &[u8],
+    read: impl FnOnce(Cursor<'_>) -> Checked<T>,
+) -> Result<T, Vec<ConfigError>> {
+    let fail = |reason: String| {
+        Err(vec![ConfigError {
+            path: String::new(),
+            reason,
+        }])
+    };
+    if json.trim_ascii().is_empty() {
+        return fail("must be a JSON object, is empty".to_owned());
+    }
+    let root: Node = match serde_json::from_slice(json) {
+        Ok(root) => root,
+        Err(error) => {
+            return fail(format!(
+                "must be a JSON object: {error} (in plain Envoy, give it as a google.protobuf.StringValue of JSON)"
+            ));
+        }
+    };
+    let errors = RefCell::new(Vec::new());
+    let value = read(Cursor {
+        node: &root,
+        path: String::new(),
+        errors: &errors,
+    });
+    let errors = errors.into_inner();
+    match value {
+        Ok(value) if errors.is_empty() => Ok(value),
+        _ => Err(errors),
+    }
+}
+
+/// A place in the document.
+pub(super) struct Cursor<'a> {
+    node: &'a Node,
+    path: String,
+    errors: &'a RefCell<Vec<ConfigError>>,
+}
+
+impl<'a> Cursor<'a> {
+    /// Records what is wrong here.
+    pub(super) fn fail<T>(&self, reason: impl Into<String>) -> Checked<T> {
+        self.errors.borrow_mut().push(ConfigError {
+            path: self.path.clone(),
+            reason: reason.into(),
+        });
+        Err(Invalid)
+    }
+
+    /// Records what is wrong with a field below, named by its path from here.
+    pub(super) fn field_fail<T>(&self, field: &str, reason: impl Into<String>) -> Checked<T> {
+        self.child(&Node::Null, field).fail(reason)
+    }
+
+    fn expected<T>(&self, what: &str) -> Checked<T> {
+        self.fail(format!("must be {what}, is {}", self.node.kind()))
+    }
+
+    fn child(&self, node: &'a Node, step: &str) -> Cursor<'a> {
+        let dot = if self.path.is_empty() || step.starts_with('[') {
+            ""
+        } else {
+            "."
+        };
+        Cursor {
+            node,
+            path: format!("{}{dot}{step}", self.path),
+            errors: self.errors,
+        }
+    }
+
+    pub(super) fn string(&self) -> Checked<&'a str> {
+        match self.node {
+            Node::String(value) => Ok(value),
+            _ => self.expected("a string"),
+        }
+    }
+
+    /// The string if it is one, for values that may also be something else.
+    pub(super) fn as_string(&self) -> Option<&'a str> {
+        match self.node {
+            Node::String(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    pub(super) fn boolean(&self) -> Checked<bool> {
+        match self.node {
+            Node::Bool(value) => Ok(*value),
+            _ => self.expected("true or false"),
+        }
+    }
+
+    pub(super) fn number(&self) -> Checked<f64> {
+        match self.node {
+            Node::Number(value) => Ok(*value),
+            _ => self.expected("a number"),
+        }
+    }
+
+    /// A whole number from 0 to `max`, which a double must hold exactly.
+    pub(super) fn integer(&self, max: u32) -> Checked<u32> {
+        let value = self.number()?;
+        if value < 0.0 || value > f64::from(max) || value.fract() != 0.0 {
+            return self.fail(format!("must be a whole number from 0 to {max}, is {value}"));
+        }
+        Ok(value as u32)
+    }
+
+    /// One of a few words.
+    pub(super) fn word<T: Copy>(&self, words: &[(&str, T)]) -> Checked<T> {
+        let given = self.string()?;
+        match words.iter().find(|(word, _)| *word == given) {
+            Some((_, value)) => Ok(*value),
+            None => {
+                let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+                self.fail(format!("must be {}, is {given:?}", words.join(" or ")))
+            }
+        }
+    }
+
+    /// Reads every item, so that each reports what is wrong with it.
+    pub(super) fn list<T>(&self, mut read: impl FnMut(Cursor<'a>) -> Checked<T>) -> Checked<Vec<T>> {
+        let Node::List(items) = self.node else {
+            return self.expected("a list");
+        };
+        let read: Vec<_> = items
+            .iter()
+            .enumerate()
+            .map(|(i, item)| read(self.child(item, &format!("[{i}]"))))
+            .collect();
+        read.into_iter().collect()
+    }
+
+    /// A list with at least one item.
+    pub(super) fn some<T>(&self, read: impl FnMut(Cursor<'a>) -> Checked<T>) -> Checked<Vec<T>> {
+        let items = self.list(read)?;
+        if items.is_empty() {
+            return self.fail("must have at least one item");
+        }
+        Ok(items)
+    }
+
+    /// Reads an object whose names are the user's own.
+    pub(super) fn entries<T>(
+        &self,
+        mut read: impl FnMut(&'a str, Cursor<'a>) -> Checked<T>,
+    ) -> Checked<Vec<T>> {
+        let Node::Object(fields) = self.node else {
+            return self.expected("an object");
+        };
+        let read: Vec<_> = fields
+            .iter()
+            .map(|(name, node)| read(name, self.child(node, name)))
+            .collect();
+        read.into_iter().collect()
+    }
+
+    /// Reads an object whose names are ours; any other is refused.
+    pub(super) fn object<T>(&self, read: impl FnOnce(&mut Fields<'a, '_>) -> Checked<T>) -> Checked<T> {
+        let Node::Object(nodes) = self.node else {
+            return self.expected("an object");
+        };
+        let mut fields = Fields {
+            cursor: self,
+            nodes,
+            known: Vec::new(),
+        };
+        let value = read(&mut fields);
+        let refused = fields.refuse_others();
+        value.and_then(|value| refused.map(|()| value))
+    }
+}
+
+/// The fields of an object. Asking for one makes it known.
+pub(super) struct Fields<'a, 'c> {
+    cursor: &'c Cursor<'a>,
+    nodes: &'a [(String, Node)],
+    known: Vec<&'static str>,
+}
+
+impl<'a> Fields<'a, '_> {
+    fn find(&mut self, name: &'static str) -> Option<Cursor<'a>> {
+        self.known.push(name);
+        let (_, node) = self.nodes.iter().find(|(field, _)| field == name)?;
+        Some(self.cursor.child(node, name))
+    }
+
+    /// Absent and null are the same, as protobuf's JSON has it.
+    pub(super) fn optional<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(Cursor<'a>) -> Checked<T>,
+    ) -> Checked<Option<T>> {
+        match self.find(name) {
+            Some(cursor) if *cursor.node != Node::Null => read(cursor).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Null means "none" and is told apart from absent.
+    pub(super) fn nullable<T>(
+        &mut self,
+        name: &'static str,
+        absent: T,
+        null: T,
+        read: impl FnOnce(Cursor<'a>) -> Checked<T>,
+    ) -> Checked<T> {
+        match self.find(name) {
+            None => Ok(absent),
+            Some(cursor) if *cursor.node == Node::Null => Ok(null),
+            Some(cursor) => read(cursor),
+        }
+    }
+
+    pub(super) fn or<T>(
+        &mut self,
+        name: &'static str,
+        default: T,
+        read: impl FnOnce(Cursor<'a>) -> Checked<T>,
+    ) -> Checked<T> {
+        Ok(self.optional(name, read)?.unwrap_or(default))
+    }
+
+    pub(super) fn required<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(Cursor<'a>) -> Checked<T>,
+    ) -> Checked<T> {
+        match self.optional(name, read)? {
+            Some(value) => Ok(value),
+            None => self.fail(name, "must be given"),
+        }
+    }
+
+    /// Records what is wrong with a field that may be absent.
+    pub(super) fn fail<T>(&self, name: &str, reason: impl Into<String>) -> Checked<T> {
+        self.cursor.field_fail(name, reason)
+    }
+
+    /// Makes a field known without reading it, where its reading rests on what has failed.
+    pub(super) fn skip<T>(&mut self, name: &'static str) -> Checked<T> {
+        self.find(name);
+        Err(Invalid)
+    }
+
+    /// Records what is missing from the object as a whole; where a field is unknown, that says enough.
+    pub(super) fn fail_all<T>(&self, reason: impl Into<String>) -> Checked<T> {
+        if self.nodes.iter().all(|(name, _)| self.is_known(name)) {
+            return self.cursor.fail(reason);
+        }
+        Err(Invalid)
+    }
+
+    fn is_known(&self, name: &str) -> bool {
+        self.known.contains(&name)
+    }
+
+    fn refuse_others(&self) -> Checked<()> {
+        let mut result = Ok(());
+        for (i, (name, node)) in self.nodes.iter().enumerate() {
+            let at = self.cursor.child(node, name);
+            let earlier = self.nodes.iter().take(i).any(|(other, _)| other == name);
+            if !self.is_known(name) {
+                result = at.fail(format!("unknown field; known are {}", self.known.join(", ")));
+            } else if earlier {
+                result = at.fail("is given twice");
+            }
+        }
+        result
+    }
+}

@@ -1,0 +1,170 @@
+//! Rules, matches and overrides.
+
+use super::decode::{Checked, Cursor};
+use super::text;
+use super::versions::{self, Versions};
+use crate::assign::Share;
+use crate::header::HeaderName;
+use crate::overrides::{Allow, Override};
+use crate::rule::{Match, Rule, StringMatch, Target};
+use crate::version::{State, VersionRef};
+
+/// A rule over these versions.
+pub(super) fn rule(cursor: Cursor<'_>, versions: &Versions) -> Checked<Rule> {
+    cursor.object(|fields| {
+        let matches = fields.or("match", Vec::new(), |list| list.some(one_match));
+        let version = fields.optional("version", |name| known_version(&name, &versions.all));
+        let split = fields.optional("split", |list| split(&list, versions));
+        let target = match (version?, split?) {
+            (Some(version), None) => Ok(Target::Version(version)),
+            (None, Some(split)) => Ok(split),
+            (None, None) => fields.fail_all("must have a version or a split"),
+            (Some(_), Some(_)) => fields.fail_all("must have a version or a split, has both"),
+        };
+        Ok(Rule {
+            matches: matches?,
+            target: target?,
+        })
+    })
+}
+
+/// A version that a rule may send to: any but a retired one.
+fn known_version(cursor: &Cursor<'_>, versions: &[VersionRef]) -> Checked<VersionRef> {
+    let name = cursor.string()?;
+    match versions.iter().find(|version| version.name == name) {
+        Some(version) if version.state == State::Retired => cursor.fail(format!("{name:?} is retired")),
+        Some(version) => Ok(version.clone()),
+        None => cursor.fail(format!("{name:?} is not a version of this app")),
+    }
+}
+
+/// The app's stable version stays the split's stable side if it has a part in it, else the largest share is.
+fn split(cursor: &Cursor<'_>, versions: &Versions) -> Checked<Target> {
+    let parts = cursor.some(|part| {
+        part.object(|fields| {
+            let version = fields.required("version", |name| known_version(&name, &versions.all));
+            let weight = fields.required("weight", versions::percent);
+            Ok((version?, weight?))
+        })
+    })?;
+    for (i, (version, _)) in parts.iter().enumerate() {
+        if parts
+            .iter()
+            .take(i)
+            .any(|(other, _)| other.index == version.index)
+        {
+            return cursor.fail(format!("{:?} is given twice", version.name));
+        }
+    }
+    let shares: Vec<Share> = parts.iter().map(|(_, share)| *share).collect();
+    if Share::rest(&shares) != Some(Share::NONE) {
+        let sum = Share::percent_sum(&shares);
+        return cursor.fail(format!("weights must add up to 100, are {sum}"));
+    }
+    let stable = versions.layout.stable().index;
+    let stable = parts
+        .iter()
+        .position(|(version, _)| version.index == stable)
+        .unwrap_or_else(|| versions::largest(&shares));
+    versions::layout(parts.into_iter(), stable).map(Target::Split)
+}
+
+/// One set of conditions, at least one.
+pub(super) fn one_match(cursor: Cursor<'_>) -> Checked<Match> {
+    cursor.object(|fields| {
+        let headers = fields.or("headers", Vec::new(), |map| header_matches(&map));
+        let without_headers = fields.or("withoutHeaders", Vec::new(), |map| header_matches(&map));
+        let cookies = fields.or("cookies", Vec::new(), |map| {
+            map.entries(|name, value| Ok((text::token_named(name, &value)?, string_match(&value)?)))
+        });
+        let query_params = fields.or("queryParams", Vec::new(), |map| {
+            map.entries(|name, value| Ok((text::parameter_named(name, &value)?, string_match(&value)?)))
+        });
+        let methods = fields.or("methods", Vec::new(), |list| list.some(text::token));
+        let hosts = fields.or("hosts", Vec::new(), |list| list.some(text::host));
+        let paths = fields.or("paths", Vec::new(), |list| list.some(text::path));
+        let read = Match {
+            headers: headers?,
+            without_headers: without_headers?,
+            cookies: cookies?,
+            query_params: query_params?,
+            methods: methods?,
+            hosts: hosts?,
+            paths: paths?,
+        };
+        if read.is_empty() {
+            return fields.fail_all("must have at least one condition");
+        }
+        Ok(read)
+    })
+}
+
+impl Match {
+    fn is_empty(&self) -> bool {
+        self.headers.is_empty()
+            && self.without_headers.is_empty()
+            && self.cookies.is_empty()
+            && self.query_params.is_empty()
+            && self.methods.is_empty()
+            && self.hosts.is_empty()
+            && self.paths.is_empty()
+    }
+}
+
+fn header_matches(cursor: &Cursor<'_>) -> Checked<Vec<(HeaderName, StringMatch)>> {
+    let mut names: Vec<HeaderName> = Vec::new();
+    cursor.entries(|name, value| {
+        let name = text::header_named(name, &value)?;
+        if names.contains(&name) {
+            return value.fail("is given twice");
+        }
+        names.push(name.clone());
+        Ok((name, string_match(&value)?))
+    })
+}
+
+fn string_match(cursor: &Cursor<'_>) -> Checked<StringMatch> {
+    cursor.object(|fields| {
+        let exact = fields.optional("exact", |text| text.string());
+        let prefix = fields.optional("prefix", |text| text.string());
+        let regex = fields.optional("regex", |pattern| {
+            let text = pattern.string()?;
+            StringMatch::regex(text)
+                .or_else(|error| pattern.fail(format!("must be a regular expression: {error}")))
+        });
+        let present = fields.optional("present", |present| {
+            if present.boolean()? {
+                Ok(StringMatch::Present)
+            } else {
+                present.fail("must be true; withoutHeaders says that a header is absent")
+            }
+        });
+        let given = [
+            exact?.map(|text| StringMatch::Exact(text.to_owned())),
+            prefix?.map(|text| StringMatch::Prefix(text.to_owned())),
+            regex?,
+            present?,
+        ];
+        let mut given = given.into_iter().flatten();
+        match (given.next(), given.next()) {
+            (Some(one), None) => Ok(one),
+            _ => fields.fail_all("must have one of exact, prefix, regex, present"),
+        }
+    })
+}
+
+/// Who may name a version, and where.
+pub(super) fn overrides(cursor: Cursor<'_>) -> Checked<Override> {
+    cursor.object(|fields| {
+        let header = fields.required("header", text::own_header);
+        let allow = fields.required("allow", |allow| match allow.as_string() {
+            Some("any") => Ok(Allow::Any),
+            Some(other) => allow.fail(format!("must be any or a list of matches, is {other:?}")),
+            None => allow.some(one_match).map(Allow::Matching),
+        });
+        Ok(Override {
+            header: header?,
+            allow: allow?,
+        })
+    })
+}

@@ -1,0 +1,199 @@
+//! `pin`: how an app holds its clients.
+
+use super::decode::{Checked, Cursor, Fields};
+use super::text;
+use crate::cookie::{Attributes, CookieTemplate, SameSite, Secure};
+use crate::pin::{Follow, Key, Pinning, Renewal};
+
+/// 24 hours, in seconds.
+const DEFAULT_TTL: u32 = 24 * 3600;
+
+/// 400 days, in seconds: browsers keep no cookie longer (RFC 6265bis section 5.6.2).
+const MAX_TTL: u32 = 400 * 24 * 3600;
+
+/// A cookie and the pin's time to live, which it carries.
+struct Carrier {
+    cookie: Option<CookieTemplate>,
+    ttl: u32,
+}
+
+/// Reads `pin`, or its defaults.
+pub(super) fn pinning(fields: &mut Fields<'_, '_>, app: &str) -> Checked<Pinning> {
+    let given = fields.optional("pin", |pin| pin.object(|fields| read(fields, app)))?;
+    Ok(given.unwrap_or_else(|| Pinning {
+        follow: Follow::Weights,
+        ttl: DEFAULT_TTL,
+        epoch: 0,
+        renewal: Renewal::HalfLife,
+        cookie: default_carrier(app).cookie,
+        header: None,
+        query: None,
+        keys: Vec::new(),
+    }))
+}
+
+fn read(fields: &mut Fields<'_, '_>, app: &str) -> Checked<Pinning> {
+    let follow = fields.or("follow", Follow::Weights, |follow| {
+        follow.word(&[("weights", Follow::Weights), ("version", Follow::Version)])
+    });
+    let none = Carrier {
+        cookie: None,
+        ttl: DEFAULT_TTL,
+    };
+    let carrier = fields.nullable("cookie", default_carrier(app), none, |cursor| cookie(cursor, app));
+    let epoch = fields.or("epoch", 0, |epoch| epoch.integer(u32::MAX));
+    let renewal = fields.or("renew", Renewal::HalfLife, |renew| {
+        Ok(if renew.boolean()? {
+            Renewal::HalfLife
+        } else {
+            Renewal::Never
+        })
+    });
+    let header = fields.optional("header", text::own_header);
+    let query = fields.optional("query", text::parameter);
+    let keys = fields.or("key", Vec::new(), |list| list.some(key));
+    let carrier = carrier?;
+    Ok(Pinning {
+        follow: follow?,
+        ttl: carrier.ttl,
+        epoch: epoch?,
+        renewal: renewal?,
+        cookie: carrier.cookie,
+        header: header?,
+        query: query?,
+        keys: keys?,
+    })
+}
+
+fn key(cursor: Cursor<'_>) -> Checked<Key> {
+    cursor.object(|fields| {
+        let header = fields.optional("header", text::header)?;
+        let cookie = fields.optional("cookie", text::token)?;
+        match (header, cookie) {
+            (Some(name), None) => Ok(Key::Header(name)),
+            (None, Some(name)) => Ok(Key::Cookie(name)),
+            _ => fields.fail_all("must have one of header, cookie"),
+        }
+    })
+}
+
+fn default_name(app: &str) -> String {
+    format!("pinion-{app}")
+}
+
+fn default_carrier(app: &str) -> Carrier {
+    let attributes = Attributes {
+        max_age: DEFAULT_TTL,
+        path: "/",
+        domain: None,
+        secure: Secure::Auto,
+        http_only: true,
+        same_site: SameSite::Lax,
+        partitioned: false,
+    };
+    Carrier {
+        cookie: Some(CookieTemplate::new(default_name(app), &attributes)),
+        ttl: DEFAULT_TTL,
+    }
+}
+
+fn cookie(cursor: Cursor<'_>, app: &str) -> Checked<Carrier> {
+    cursor.object(|fields| {
+        let name = fields.or("name", default_name(app), text::token);
+        let ttl = fields.or("ttl", DEFAULT_TTL, |ttl| text::seconds(ttl, MAX_TTL));
+        let path = fields.or("path", "/", cookie_path);
+        let domain = fields.optional("domain", domain);
+        let same_site = fields.or("sameSite", SameSite::Lax, |word| {
+            word.word(&[
+                ("Lax", SameSite::Lax),
+                ("Strict", SameSite::Strict),
+                ("None", SameSite::None),
+            ])
+        });
+        let secure = fields.or("secure", Secure::Auto, |secure| match secure.as_string() {
+            Some("auto") => Ok(Secure::Auto),
+            Some(other) => secure.fail(format!("must be auto, true or false, is {other:?}")),
+            None if secure.boolean()? => Ok(Secure::Always),
+            None => Ok(Secure::Never),
+        });
+        let http_only = fields.or("httpOnly", true, |flag| flag.boolean());
+        let partitioned = fields.or("partitioned", false, |flag| flag.boolean());
+        let (name, ttl) = (name?, ttl?);
+        let attributes = Attributes {
+            max_age: ttl,
+            path: path?,
+            domain: domain?,
+            secure: secure?,
+            http_only: http_only?,
+            same_site: same_site?,
+            partitioned: partitioned?,
+        };
+        if let Some((field, reason)) = refused_by_browsers(&name, &attributes) {
+            return fields.fail(field, reason);
+        }
+        Ok(Carrier {
+            cookie: Some(CookieTemplate::new(name, &attributes)),
+            ttl,
+        })
+    })
+}
+
+/// A cookie that browsers throw away (RFC 6265bis sections 4.1.3 and 5.7; CHIPS), and the field that is to blame.
+fn refused_by_browsers(name: &str, given: &Attributes<'_>) -> Option<(&'static str, &'static str)> {
+    let lower = name.to_ascii_lowercase();
+    let host_only = lower.starts_with("__host-") || lower.starts_with("__host-http-");
+    let prefixed = host_only || lower.starts_with("__secure-") || lower.starts_with("__http-");
+    if given.secure == Secure::Never {
+        if given.same_site == SameSite::None {
+            return Some((
+                "secure",
+                "must not be false with sameSite None: browsers refuse it",
+            ));
+        }
+        if given.partitioned {
+            return Some(("secure", "must not be false with partitioned: browsers refuse it"));
+        }
+        if prefixed {
+            return Some((
+                "secure",
+                "must not be false with this prefix of the name: browsers refuse it",
+            ));
+        }
+    }
+    if host_only && given.path != "/" {
+        return Some((
+            "path",
+            "must be / with the name's prefix __Host-: browsers refuse it",
+        ));
+    }
+    if host_only && given.domain.is_some() {
+        return Some((
+            "domain",
+            "must not be given with the name's prefix __Host-: browsers refuse it",
+        ));
+    }
+    None
+}
+
+fn cookie_path<'a>(cursor: Cursor<'a>) -> Checked<&'a str> {
+    let path = cursor.string()?;
+    let fits = path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic() && b != b';');
+    if fits {
+        Ok(path)
+    } else {
+        cursor.fail(format!("must be a path that starts with /, is {path:?}"))
+    }
+}
+
+fn domain<'a>(cursor: Cursor<'a>) -> Checked<&'a str> {
+    let domain = cursor.string()?;
+    let fits = !domain.is_empty()
+        && domain
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'-');
+    if fits {
+        Ok(domain)
+    } else {
+        cursor.fail(format!("must be a host name, is {domain:?}"))
+    }
+}

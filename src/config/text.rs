@@ -1,0 +1,139 @@
+//! Single values that stand in several places of a configuration: header names, hosts, paths, durations.
+
+use super::decode::{Checked, Cursor};
+use crate::header::{HeaderName, is_token};
+use crate::scope::{HostPattern, PathPrefix};
+
+/// A field name, for reading.
+pub(super) fn header(cursor: Cursor<'_>) -> Checked<HeaderName> {
+    header_named(cursor.string()?, &cursor)
+}
+
+/// A field name that stands as a key.
+pub(super) fn header_named(name: &str, cursor: &Cursor<'_>) -> Checked<HeaderName> {
+    match HeaderName::new(name) {
+        Some(name) => Ok(name),
+        None => cursor.fail(format!("must be a header name, is {name:?}")),
+    }
+}
+
+/// A field name that this filter may write.
+pub(super) fn own_header(cursor: Cursor<'_>) -> Checked<HeaderName> {
+    let name = header_named(cursor.string()?, &cursor)?;
+    if name.is_reserved() || crate::policy::MIRROR_MARKS.contains(&name.as_str()) {
+        return cursor.fail(format!("must not be {name}, which has a meaning of its own"));
+    }
+    Ok(name)
+}
+
+/// A token: a method, a cookie's name.
+pub(super) fn token(cursor: Cursor<'_>) -> Checked<String> {
+    token_named(cursor.string()?, &cursor)
+}
+
+/// A token that stands as a key.
+pub(super) fn token_named(name: &str, cursor: &Cursor<'_>) -> Checked<String> {
+    if is_token(name) {
+        Ok(name.to_owned())
+    } else {
+        cursor.fail(format!(
+            "must be a token of letters, digits and !#$%&'*+-.^_`|~, is {name:?}"
+        ))
+    }
+}
+
+/// The name of a query parameter, as it stands in a path.
+pub(super) fn parameter(cursor: Cursor<'_>) -> Checked<String> {
+    parameter_named(cursor.string()?, &cursor)
+}
+
+/// The name of a query parameter that stands as a key.
+pub(super) fn parameter_named(name: &str, cursor: &Cursor<'_>) -> Checked<String> {
+    let fits = !name.is_empty()
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_graphic() && !b"&=#?".contains(&b));
+    if fits {
+        Ok(name.to_owned())
+    } else {
+        cursor.fail(format!("must be the name of a query parameter, is {name:?}"))
+    }
+}
+
+/// A host, `*.example.com` or `*`.
+pub(super) fn host(cursor: Cursor<'_>) -> Checked<HostPattern> {
+    let text = cursor.string()?;
+    HostPattern::parse(text).or_else(|reason| cursor.fail(format!("{reason}, is {text:?}")))
+}
+
+/// A path in whole segments.
+pub(super) fn path(cursor: Cursor<'_>) -> Checked<PathPrefix> {
+    let text = cursor.string()?;
+    PathPrefix::parse(text).or_else(|reason| cursor.fail(format!("{reason}, is {text:?}")))
+}
+
+/// A duration in whole seconds, from one second to `max`, as Istio and Go write it: `90s`, `1h30m`.
+pub(super) fn seconds(cursor: Cursor<'_>, max: u32) -> Checked<u32> {
+    let text = cursor.string()?;
+    match parse_seconds(text) {
+        Some(seconds) if (1..=u64::from(max)).contains(&seconds) => Ok(seconds as u32),
+        Some(_) => cursor.fail(format!("must be 1s to {}h, is {text}", max / 3600)),
+        None => cursor.fail(format!(
+            "must be a duration in whole seconds such as 90s, 30m or 1h30m, is {text:?}"
+        )),
+    }
+}
+
+fn parse_seconds(text: &str) -> Option<u64> {
+    let mut rest = text;
+    let mut total = 0_u64;
+    while !rest.is_empty() {
+        let unit = rest.find(|c: char| !c.is_ascii_digit())?;
+        let (digits, tail) = rest.split_at_checked(unit)?;
+        let length = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
+        let (unit, after) = tail.split_at_checked(length)?;
+        let seconds = match unit {
+            "h" => 3600,
+            "m" => 60,
+            "s" => 1,
+            _ => return None,
+        };
+        total = digits
+            .parse::<u64>()
+            .ok()?
+            .checked_mul(seconds)
+            .and_then(|part| total.checked_add(part))?;
+        rest = after;
+    }
+    (!text.is_empty()).then_some(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn durations_are_whole_seconds() {
+        for (text, expected) in [
+            ("90s", Some(90)),
+            ("24h", Some(86_400)),
+            ("1h30m", Some(5_400)),
+            ("1h1m1s", Some(3_661)),
+            ("0s", Some(0)),
+            ("", None),
+            ("10", None),
+            ("s", None),
+            ("1d", None),
+            ("500ms", None),
+            ("1.5h", None),
+            ("-1s", None),
+            ("1s ", None),
+            ("99999999999999999999s", None),
+            ("18446744073709551615h", None),
+        ] {
+            assert_eq!(parse_seconds(text), expected, "{text:?}");
+        }
+    }
+}

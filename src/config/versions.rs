@@ -1,0 +1,195 @@
+//! Versions and their shares: who is stable, and that all shares add up.
+
+use std::rc::Rc;
+
+use super::decode::{Checked, Cursor, Fields, Invalid};
+use crate::assign::{Layout, Share};
+use crate::version::{State, Version, VersionRef, is_version_name};
+
+/// The versions of an app and whose each slot is.
+pub(super) struct Versions {
+    pub(super) all: Vec<VersionRef>,
+    pub(super) layout: Layout<VersionRef>,
+}
+
+struct Draft {
+    name: String,
+    label: Option<String>,
+    state: State,
+    weight: Option<Share>,
+}
+
+/// Reads `versions` and `stable`.
+pub(super) fn versions(fields: &mut Fields<'_, '_>) -> Checked<Versions> {
+    let drafts = fields.required("versions", |list| {
+        let drafts = list.some(draft)?;
+        for (i, draft) in drafts.iter().enumerate() {
+            if drafts.iter().take(i).any(|other| other.name == draft.name) {
+                return list.fail(format!("{:?} is given twice", draft.name));
+            }
+        }
+        Ok(drafts)
+    });
+    let named = fields.optional("stable", |name| {
+        let drafts = drafts.as_ref().map_err(|invalid| *invalid)?;
+        let text = name.string()?;
+        match drafts.iter().position(|draft| draft.name == text) {
+            Some(i) if drafts.get(i).is_some_and(|draft| draft.state == State::Active) => Ok(i),
+            Some(_) => name.fail(format!("must be an active version, {text:?} is not")),
+            None => name.fail(format!("{text:?} is not a version of this app")),
+        }
+    });
+    let (drafts, named) = (drafts?, named?);
+    let (stable, shares) = shares(fields, &drafts, named)?;
+    let all: Vec<VersionRef> = drafts
+        .into_iter()
+        .zip(shares)
+        .enumerate()
+        .map(|(index, (draft, share))| {
+            Rc::new(Version {
+                label: draft.label.unwrap_or_else(|| draft.name.clone()),
+                name: draft.name,
+                state: draft.state,
+                share,
+                index,
+            })
+        })
+        .collect();
+    let layout = layout(all.iter().map(|version| (version.clone(), version.share)), stable)?;
+    Ok(Versions { all, layout })
+}
+
+/// Lays shares out around the stable one, which stands at `stable`.
+pub(super) fn layout(
+    shares: impl Iterator<Item = (VersionRef, Share)>,
+    stable: usize,
+) -> Checked<Layout<VersionRef>> {
+    let mut others: Vec<_> = shares.collect();
+    if stable >= others.len() {
+        return Err(Invalid);
+    }
+    let (stable, _) = others.remove(stable);
+    Ok(Layout::new(stable, &others))
+}
+
+/// Which share is the largest; the first, of equals.
+pub(super) fn largest(shares: &[Share]) -> usize {
+    let most = shares.iter().max();
+    shares
+        .iter()
+        .position(|share| Some(share) == most)
+        .unwrap_or_default()
+}
+
+fn draft(cursor: Cursor<'_>) -> Checked<Draft> {
+    cursor.object(|fields| {
+        let name = fields.required("name", version_name);
+        let weight = fields.optional("weight", percent);
+        let label = fields.optional("label", label);
+        let state = fields.or("state", State::Active, |state| {
+            state.word(&[
+                ("active", State::Active),
+                ("draining", State::Draining),
+                ("retired", State::Retired),
+            ])
+        });
+        let (weight, state) = (weight?, state?);
+        match (state, weight) {
+            (State::Draining, Some(weight)) if weight > Share::NONE => {
+                return fields.fail(
+                    "weight",
+                    "must be 0 or left out: a draining version takes nobody new",
+                );
+            }
+            (State::Retired, Some(weight)) if weight > Share::NONE => {
+                return fields.fail("weight", "must be 0 or left out: a retired version takes nobody");
+            }
+            _ => {}
+        }
+        Ok(Draft {
+            name: name?,
+            label: label?,
+            state,
+            weight,
+        })
+    })
+}
+
+fn version_name(cursor: Cursor<'_>) -> Checked<String> {
+    let name = cursor.string()?;
+    if is_version_name(name) {
+        Ok(name.to_owned())
+    } else {
+        cursor.fail(format!(
+            "must be 1 to 63 letters, digits, dots, underscores or hyphens, is {name:?}"
+        ))
+    }
+}
+
+/// What stands in a response header: visible ASCII, so that no label can break a response.
+fn label(cursor: Cursor<'_>) -> Checked<String> {
+    let label = cursor.string()?;
+    let visible = label.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
+    if visible && label.trim() == label && (1..=128).contains(&label.len()) {
+        Ok(label.to_owned())
+    } else {
+        cursor.fail(format!("must be 1 to 128 visible ASCII characters, is {label:?}"))
+    }
+}
+
+/// A weight in percent.
+pub(super) fn percent(cursor: Cursor<'_>) -> Checked<Share> {
+    let percent = cursor.number()?;
+    match Share::from_percent(percent) {
+        Some(share) => Ok(share),
+        None if (0.0..=100.0).contains(&percent) => {
+            cursor.fail(format!("must have at most three decimals, is {percent}"))
+        }
+        None => cursor.fail(format!("must be 0 to 100, is {percent}")),
+    }
+}
+
+/// Which version is stable, and each version's share.
+fn shares(fields: &Fields<'_, '_>, drafts: &[Draft], named: Option<usize>) -> Checked<(usize, Vec<Share>)> {
+    if drafts.iter().all(|draft| draft.state != State::Active) {
+        return fields.fail("versions", "must have an active version");
+    }
+    let given: Vec<Share> = drafts.iter().filter_map(|draft| draft.weight).collect();
+    let sum = Share::percent_sum(&given);
+    let Some(rest) = Share::rest(&given) else {
+        return fields.fail("versions", format!("weights must add up to 100, are {sum}"));
+    };
+    // Who takes the rest: the stable version if its weight was left out, else the first active one without a weight.
+    let open = |draft: &Draft| draft.weight.is_none() && draft.state == State::Active;
+    let taker = match named {
+        Some(i) => drafts.get(i).is_some_and(open).then_some(i),
+        None => drafts.iter().position(open),
+    };
+    if taker.is_none() && rest > Share::NONE {
+        return fields.fail("versions", format!("weights must add up to 100, are {sum}"));
+    }
+    let shares: Vec<Share> = drafts
+        .iter()
+        .enumerate()
+        .map(|(i, draft)| match draft.weight {
+            Some(weight) => weight,
+            None if Some(i) == taker => rest,
+            None => Share::NONE,
+        })
+        .collect();
+    if let Some(stable) = named {
+        return Ok((stable, shares));
+    }
+    let most = largest(&shares);
+    match taker.and_then(|i| drafts.get(i)) {
+        Some(draft) if rest > Share::NONE && taker != Some(most) => fields.fail(
+            "stable",
+            format!(
+                "must be given: the weights leave {} to {:?}, which is not the largest share",
+                rest.percent(),
+                draft.name
+            ),
+        ),
+        _ => Ok((most, shares)),
+    }
+}

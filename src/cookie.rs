@@ -1,0 +1,204 @@
+//! Cookies: a borrowed view of what a client sent, and the `Set-Cookie` that holds a pin.
+//!
+//! It follows RFC 6265bis, and reads what is malformed as absent. It knows nothing of pins.
+
+use std::fmt::Write;
+
+use crate::header::{Headers, trim_ows};
+
+/// The values of a cookie in the order of arrival, over all `cookie` lines.
+///
+/// A pair without `=` has no name and is passed over; double quotes around a value are taken off, as Envoy does.
+pub fn values<'a, H: Headers + ?Sized>(
+    headers: &'a H,
+    name: &'a str,
+) -> impl Iterator<Item = &'a [u8]> + use<'a, H> {
+    headers
+        .lines("cookie")
+        .flat_map(|line| line.split(|b| *b == b';'))
+        .filter_map(move |pair| {
+            let eq = pair.iter().position(|b| *b == b'=')?;
+            let (key, value) = pair.split_at_checked(eq)?;
+            let value = trim_ows(value.get(1..)?);
+            (trim_ows(key) == name.as_bytes()).then(|| unquoted(value))
+        })
+}
+
+fn unquoted(value: &[u8]) -> &[u8] {
+    match value {
+        [b'"', inner @ .., b'"'] => inner,
+        _ => value,
+    }
+}
+
+/// When a cookie carries `Secure`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Secure {
+    /// On those to a client that came by https.
+    Auto,
+    /// On every response.
+    Always,
+    /// On none.
+    Never,
+}
+
+/// How the client's request came, by Envoy's `x-forwarded-proto`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the two schemes of RFC 9110")]
+pub enum Scheme {
+    Http,
+    Https,
+}
+
+/// The `SameSite` attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "RFC 6265bis section 5.6.7 names and explains them")]
+pub enum SameSite {
+    Lax,
+    Strict,
+    None,
+}
+
+/// A cookie's name and attributes, ready to be written with a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CookieTemplate {
+    /// A token.
+    pub name: String,
+    secure: Secure,
+    attributes: String,
+}
+
+/// What a cookie's attributes are made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "RFC 6265bis section 4.1.2 names and explains them")]
+pub struct Attributes<'a> {
+    pub max_age: u32,
+    pub path: &'a str,
+    pub domain: Option<&'a str>,
+    pub secure: Secure,
+    pub http_only: bool,
+    pub same_site: SameSite,
+    pub partitioned: bool,
+}
+
+impl CookieTemplate {
+    /// Puts the attributes together once, for every cookie to come.
+    #[must_use]
+    pub fn new(name: String, given: &Attributes<'_>) -> Self {
+        let mut attributes = String::new();
+        // Writing to a String cannot fail.
+        let _ = write!(attributes, "; Path={}; Max-Age={}", given.path, given.max_age);
+        if let Some(domain) = given.domain {
+            let _ = write!(attributes, "; Domain={domain}");
+        }
+        attributes.push_str(match given.same_site {
+            SameSite::Lax => "; SameSite=Lax",
+            SameSite::Strict => "; SameSite=Strict",
+            SameSite::None => "; SameSite=None",
+        });
+        if given.http_only {
+            attributes.push_str("; HttpOnly");
+        }
+        if given.partitioned {
+            attributes.push_str("; Partitioned");
+        }
+        CookieTemplate {
+            name,
+            secure: given.secure,
+            attributes,
+        }
+    }
+
+    /// The value of a `Set-Cookie` header, for a client whose request came by `scheme`.
+    #[must_use]
+    pub fn set(&self, value: &str, scheme: Scheme) -> String {
+        let secure = match (self.secure, scheme) {
+            (Secure::Always, _) | (Secure::Auto, Scheme::Https) => "; Secure",
+            (Secure::Never, _) | (Secure::Auto, Scheme::Http) => "",
+        };
+        format!("{}={value}{}{secure}", self.name, self.attributes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn read(lines: &[&str], name: &str) -> Vec<String> {
+        let headers: Vec<_> = lines.iter().map(|line| ("cookie", line)).collect();
+        values(headers.as_slice(), name)
+            .map(|value| String::from_utf8_lossy(value).into_owned())
+            .collect()
+    }
+
+    #[test]
+    fn cookies_are_found_wherever_they_stand() {
+        for (lines, expected) in [
+            (&["p=1"][..], &["1"][..]),
+            (&["a=0; p=1"], &["1"]),
+            (&["a=0;p=1;b=2"], &["1"]),
+            (&["p=1; p=2"], &["1", "2"]),
+            (&["a=0", "p=1"], &["1"]),
+            (&["p=1", "p=2"], &["1", "2"]),
+            (&["p = 1 "], &["1"]),
+            (&["p=\"1\""], &["1"]),
+            (&["p=\""], &["\""]),
+            (&["p="], &[""]),
+            (&["p=a=b"], &["a=b"]),
+            (&["p"], &[]),
+            (&["=p"], &[]),
+            (&["P=1"], &[]),
+            (&["pp=1; xp=2"], &[]),
+            (&[";;; ;p=1"], &["1"]),
+            (&[""], &[]),
+        ] {
+            assert_eq!(read(lines, "p"), expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_carries_the_attributes_it_was_given() {
+        let plain = Attributes {
+            max_age: 86_400,
+            path: "/",
+            domain: None,
+            secure: Secure::Auto,
+            http_only: true,
+            same_site: SameSite::Lax,
+            partitioned: false,
+        };
+        let template = CookieTemplate::new("p".into(), &plain);
+        assert_eq!(
+            template.set("v", Scheme::Http),
+            "p=v; Path=/; Max-Age=86400; SameSite=Lax; HttpOnly"
+        );
+        assert_eq!(
+            template.set("v", Scheme::Https),
+            "p=v; Path=/; Max-Age=86400; SameSite=Lax; HttpOnly; Secure"
+        );
+        let all = Attributes {
+            max_age: 1,
+            path: "/a",
+            domain: Some("example.com"),
+            secure: Secure::Always,
+            http_only: false,
+            same_site: SameSite::None,
+            partitioned: true,
+        };
+        assert_eq!(
+            CookieTemplate::new("p".into(), &all).set("v", Scheme::Http),
+            "p=v; Path=/a; Max-Age=1; Domain=example.com; SameSite=None; Partitioned; Secure"
+        );
+        let never = Attributes {
+            secure: Secure::Never,
+            same_site: SameSite::Strict,
+            ..plain
+        };
+        assert_eq!(
+            CookieTemplate::new("p".into(), &never).set("v", Scheme::Https),
+            "p=v; Path=/; Max-Age=86400; SameSite=Strict; HttpOnly"
+        );
+    }
+}

@@ -1,0 +1,14 @@
+//! What the host shall do to a message's headers, as values.
+
+use std::borrow::Cow;
+
+/// One change of a header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Edit<'a> {
+    /// A further line; those there stay.
+    Append(&'a str, Cow<'a, str>),
+    /// One line, in place of all that are there.
+    Replace(&'a str, Cow<'a, str>),
+    /// No line.
+    Remove(&'a str),
+}

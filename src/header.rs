@@ -1,0 +1,135 @@
+//! Header fields: their names, and the view of a message's headers that everything else reads.
+//!
+//! Values are bytes: RFC 9110 section 5.5 lets them be any octets but CR, LF and NUL, and so does Envoy.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// The headers of one message, however they are held.
+pub trait Headers {
+    /// The values of a field, a line each, in the order of arrival. Names are lower case, as HTTP/2 has them.
+    fn lines<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]>;
+
+    /// The first line of a field.
+    fn first<'a>(&'a self, name: &'a str) -> Option<&'a [u8]> {
+        self.lines(name).next()
+    }
+
+    /// The field's whole value: its lines joined with a comma (RFC 9110 section 5.3). None if it is absent.
+    fn joined<'a>(&'a self, name: &'a str) -> Option<Cow<'a, [u8]>> {
+        let mut lines = self.lines(name);
+        let mut value = Cow::Borrowed(lines.next()?);
+        for line in lines {
+            let value = value.to_mut();
+            value.push(b',');
+            value.extend_from_slice(line);
+        }
+        Some(value)
+    }
+}
+
+impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for [(N, V)] {
+    fn lines<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.iter()
+            .filter(move |(field, _)| field.as_ref() == name)
+            .map(|(_, value)| value.as_ref())
+    }
+}
+
+/// A field name in lower case that this filter may read or write.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HeaderName(Box<str>);
+
+impl HeaderName {
+    /// A token (RFC 9110 section 5.1); upper case is folded.
+    #[must_use]
+    pub fn new(name: &str) -> Option<Self> {
+        is_token(name).then(|| HeaderName(name.to_ascii_lowercase().into()))
+    }
+
+    /// The name, in lower case.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the field frames the message, or has a meaning of its own that a plain value would break.
+    #[must_use]
+    pub fn is_reserved(&self) -> bool {
+        matches!(
+            self.as_str(),
+            "host"
+                | "connection"
+                | "content-length"
+                | "cookie"
+                | "keep-alive"
+                | "proxy-connection"
+                | "set-cookie"
+                | "te"
+                | "trailer"
+                | "transfer-encoding"
+                | "upgrade"
+        )
+    }
+}
+
+impl fmt::Display for HeaderName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Whether the text is a token (RFC 9110 section 5.6.2): a field name, a method, a cookie's name.
+#[must_use]
+pub fn is_token(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
+/// Takes the optional white space of RFC 9110 section 5.6.3 off both ends.
+#[must_use]
+pub fn trim_ows(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn repeated_lines_are_joined_with_a_comma() {
+        let headers = [("a", "1"), ("b", "2"), ("a", "\u{e9}")];
+        assert_eq!(headers.joined("a").as_deref(), Some("1,\u{e9}".as_bytes()));
+        assert_eq!(headers.joined("b").as_deref(), Some(&b"2"[..]));
+        assert_eq!(headers.joined("c"), None);
+        assert_eq!(Headers::first(headers.as_slice(), "a"), Some(&b"1"[..]));
+    }
+
+    #[test]
+    fn names_are_tokens_in_lower_case() {
+        assert_eq!(HeaderName::new("X-App").unwrap().as_str(), "x-app");
+        for bad in ["", ":path", "a b", "a:", "é", "a\n"] {
+            assert_eq!(HeaderName::new(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn white_space_goes_from_both_ends() {
+        for (value, expected) in [
+            (" \ta b\t ", "a b"),
+            ("", ""),
+            ("  ", ""),
+            ("a", "a"),
+            ("\na\n", "\na\n"),
+        ] {
+            assert_eq!(trim_ows(value.as_bytes()), expected.as_bytes(), "{value:?}");
+        }
+    }
+}

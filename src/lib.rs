@@ -1,0 +1,29 @@
+//! Version pinning for Envoy and Istio, as a Proxy-Wasm HTTP filter.
+//!
+//! One request's story: [`proxy`] reads its headers from the host. [`scope`] finds the app that its host and path
+//! belong to. [`policy`] goes through the steps in order — an allowed tester's [`overrides`], the first [`rule`] that
+//! matches, the slot of the client's key, the [`pin`] it carries, a fair draw — and the slot's place in the app's
+//! shares ([`assign`]) names the [`version`]. The route header is replaced by its name. When the upstream has
+//! answered, [`policy`] adds the version's label, and the pin's [`cookie`] unless a [`cache`] might keep it. What is to
+//! be done to the headers comes back as values ([`edit`]), and `proxy` does it.
+//!
+//! [`config`] stands before all of this: it turns JSON into types that can't be wrong.
+
+#![forbid(unsafe_code)]
+
+pub mod assign;
+pub mod cache;
+pub mod config;
+pub mod cookie;
+pub mod edit;
+pub mod header;
+pub mod metrics;
+pub mod overrides;
+pub mod pin;
+pub mod policy;
+#[cfg(feature = "proxy")]
+pub mod proxy;
+pub mod request;
+pub mod rule;
+pub mod scope;
+pub mod version;

@@ -1,0 +1,283 @@
+//! The pin: what a client carries to keep its place, and when it holds.
+//!
+//! Its value is `VERSION~ISSUED~EPOCH~SLOT`. This module reads and writes it and judges it against an app's versions;
+//! where it travels and which version follows from it, [`policy`](crate::policy) says.
+
+use std::fmt;
+
+use crate::assign::Slot;
+use crate::cookie::CookieTemplate;
+use crate::header::{HeaderName, Headers};
+use crate::request::Request;
+use crate::version::{State, VersionRef};
+
+/// How far a pin's time may lie ahead, in seconds: the proxies of a fleet don't share one clock.
+pub const CLOCK_SKEW: u64 = 60;
+
+/// How an app holds its clients.
+#[derive(Debug)]
+pub struct Pinning {
+    /// What stays: the slot or the version.
+    pub follow: Follow,
+    /// How long a pin holds, in seconds.
+    pub ttl: u32,
+    /// A pin of another epoch does not hold.
+    pub epoch: u32,
+    /// When a pin is issued again.
+    pub renewal: Renewal,
+    /// The cookie it travels in.
+    pub cookie: Option<CookieTemplate>,
+    /// The header it may travel in.
+    pub header: Option<HeaderName>,
+    /// The query parameter it may travel in.
+    pub query: Option<String>,
+    /// What a slot is hashed from, instead of a pin; the first that is there counts.
+    pub keys: Vec<Key>,
+}
+
+/// What a pin keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Follow {
+    /// The slot: the version is where the slot lies now.
+    Weights,
+    /// The version, until the pin ends.
+    Version,
+}
+
+/// When a pin is issued again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewal {
+    /// Past half its time to live.
+    HalfLife,
+    /// Never.
+    Never,
+}
+
+/// Where a client's key stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Key {
+    /// In a header; repeated lines are joined.
+    Header(HeaderName),
+    /// In a cookie.
+    Cookie(String),
+}
+
+impl Key {
+    /// The slot of the client's key, if it is there and not empty.
+    #[must_use]
+    pub fn slot<H: Headers + ?Sized>(&self, app: &str, epoch: u32, request: &Request<'_, H>) -> Option<Slot> {
+        let slot = |key: &[u8]| (!key.is_empty()).then(|| Slot::of_key(app, epoch, key));
+        match self {
+            Key::Header(name) => slot(&request.headers.joined(name.as_str())?),
+            Key::Cookie(name) => slot(crate::cookie::values(request.headers, name).next()?),
+        }
+    }
+}
+
+/// A pin as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pin<'a> {
+    /// The version's name.
+    pub version: &'a str,
+    /// When it was made, in Unix seconds.
+    pub issued: u64,
+    /// The app's epoch then.
+    pub epoch: u32,
+    /// The client's place.
+    pub slot: Slot,
+}
+
+impl<'a> Pin<'a> {
+    /// Reads a pin; anything that this filter would not have written is none.
+    #[must_use]
+    pub fn parse(value: &'a [u8]) -> Option<Self> {
+        let value = std::str::from_utf8(value).ok()?;
+        let mut parts = value.split('~');
+        let version = parts
+            .next()
+            .filter(|name| crate::version::is_version_name(name))?;
+        let issued = decimal(parts.next()?)?;
+        let epoch = u32::try_from(decimal(parts.next()?)?).ok()?;
+        let slot = Slot::new(u32::try_from(decimal(parts.next()?)?).ok()?)?;
+        match parts.next() {
+            None => Some(Pin {
+                version,
+                issued,
+                epoch,
+                slot,
+            }),
+            Some(_) => None,
+        }
+    }
+
+    /// Judges the pin against an app's versions.
+    ///
+    /// # Errors
+    /// Why it does not hold.
+    pub fn check(self, pinning: &Pinning, versions: &[VersionRef], now: u64) -> Result<Held, Rejection> {
+        if self.epoch != pinning.epoch {
+            return Err(Rejection::Epoch);
+        }
+        if self.issued > now.saturating_add(CLOCK_SKEW) {
+            return Err(Rejection::Future);
+        }
+        let age = now.saturating_sub(self.issued);
+        if age >= u64::from(pinning.ttl) {
+            return Err(Rejection::Expired);
+        }
+        let version = versions
+            .iter()
+            .find(|version| version.name == self.version)
+            .ok_or(Rejection::Unknown)?;
+        match version.state {
+            State::Retired => Err(Rejection::Retired),
+            State::Active | State::Draining => Ok(Held {
+                version: version.clone(),
+                slot: self.slot,
+                age,
+            }),
+        }
+    }
+}
+
+/// Digits without sign or leading zeros.
+fn decimal(digits: &str) -> Option<u64> {
+    let plain = digits.bytes().all(|b| b.is_ascii_digit()) && (digits.len() == 1 || !digits.starts_with('0'));
+    plain.then(|| digits.parse().ok())?
+}
+
+impl fmt::Display for Pin<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let slot = self.slot.number();
+        write!(f, "{}~{}~{}~{slot}", self.version, self.issued, self.epoch)
+    }
+}
+
+/// A pin that holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The version it names.
+    pub version: VersionRef,
+    /// The client's place.
+    pub slot: Slot,
+    /// How old it is, in seconds.
+    pub age: u64,
+}
+
+/// Why a pin does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rejection {
+    /// This filter did not write it.
+    Malformed,
+    /// Its epoch is not the app's.
+    Epoch,
+    /// Its time to live is over.
+    Expired,
+    /// It was made later than now.
+    Future,
+    /// It names no version of the app.
+    Unknown,
+    /// It names a retired version.
+    Retired,
+}
+
+impl Rejection {
+    /// The cause's name in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Rejection::Malformed => "malformed",
+            Rejection::Epoch => "epoch",
+            Rejection::Expired => "expired",
+            Rejection::Future => "future",
+            Rejection::Unknown => "unknown",
+            Rejection::Retired => "retired",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::assign::Share;
+    use crate::version::Version;
+    use std::rc::Rc;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn only_what_is_written_here_is_read() {
+        let pin = Pin::parse(b"v1~1700000000~0~99999").unwrap();
+        assert_eq!((pin.version, pin.issued, pin.epoch), ("v1", 1_700_000_000, 0));
+        assert_eq!(pin.slot.number(), 99_999);
+        assert_eq!(pin.to_string(), "v1~1700000000~0~99999");
+        for bad in [
+            "",
+            "v1",
+            "v1~1~0",
+            "v1~1~0~1~",
+            "v1~1~0~1~k~m",
+            "v1~1~0~100000",
+            "v1~1~0~-1",
+            "v1~+1~0~1",
+            "v1~01~0~1",
+            "v1~~0~1",
+            "v1~1~4294967296~1",
+            "v1~18446744073709551616~0~1",
+            "~1~0~1",
+            "v 1~1~0~1",
+            " v1~1~0~1",
+            "v1~1~0~1 ",
+            "v1~1~0~1\u{663}",
+        ] {
+            assert_eq!(Pin::parse(bad.as_bytes()), None, "{bad:?}");
+        }
+        assert_eq!(Pin::parse(b"v1\xff~1~0~1"), None);
+    }
+
+    #[test]
+    fn a_pin_holds_or_says_why_not() {
+        let version = |index, name: &str, state| {
+            Rc::new(Version {
+                name: name.to_owned(),
+                label: name.to_owned(),
+                state,
+                share: Share::NONE,
+                index,
+            })
+        };
+        let versions = [
+            version(0, "v1", State::Active),
+            version(1, "v2", State::Draining),
+            version(2, "v3", State::Retired),
+        ];
+        let pinning = Pinning {
+            follow: Follow::Weights,
+            ttl: 100,
+            epoch: 7,
+            renewal: Renewal::Never,
+            cookie: None,
+            header: None,
+            query: None,
+            keys: Vec::new(),
+        };
+        for (pin, expected) in [
+            ("v1~1000~7~5", Ok(("v1", 0))),
+            ("v2~1000~7~5", Ok(("v2", 0))),
+            ("v1~901~7~5", Ok(("v1", 99))),
+            ("v1~900~7~5", Err(Rejection::Expired)),
+            ("v1~1060~7~5", Ok(("v1", 0))),
+            ("v1~1061~7~5", Err(Rejection::Future)),
+            ("v1~18446744073709551615~7~5", Err(Rejection::Future)),
+            ("v1~1000~6~5", Err(Rejection::Epoch)),
+            ("v4~1000~7~5", Err(Rejection::Unknown)),
+            ("v3~1000~7~5", Err(Rejection::Retired)),
+        ] {
+            let held = Pin::parse(pin.as_bytes())
+                .unwrap()
+                .check(&pinning, &versions, 1000);
+            let held = held.as_ref().map(|held| (held.version.name.as_str(), held.age));
+            assert_eq!(held.map_err(|cause| *cause), expected, "{pin}");
+        }
+    }
+}

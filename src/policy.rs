@@ -1,0 +1,358 @@
+//! The decision: which version a request goes to and why, and what its response then carries.
+//!
+//! Everything here is a function of the configuration, the message, the clock and chance; no call reaches the host.
+//! The order of the steps is a promise to users: override, rule, key, pin, draw.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use crate::assign::{Layout, Slot};
+use crate::cache;
+use crate::config::{App, Config};
+use crate::cookie::{self, Scheme};
+use crate::edit::Edit;
+use crate::header::Headers;
+use crate::pin::{Follow, Held, Pin, Rejection, Renewal};
+use crate::request::{Request, percent_decoded};
+use crate::rule::Target;
+use crate::version::{State, VersionRef};
+
+/// The headers that tell a mirrored request from a real one: a client's own are removed.
+pub const MIRROR_MARKS: [&str; 2] = ["x-mirrored", "x-pinion-mirror"];
+
+/// What a decision takes from the world around it. Each is asked for only if needed.
+pub trait Ambient {
+    /// Unix seconds.
+    fn now(&self) -> u64;
+    /// A fair draw.
+    fn draw(&self) -> Slot;
+}
+
+/// Which step decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the steps are explained in the README")]
+pub enum Reason {
+    Override,
+    Rule,
+    Key,
+    Pin,
+    Draw,
+}
+
+impl Reason {
+    /// The reason's name in metrics and logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::Override => "override",
+            Reason::Rule => "rule",
+            Reason::Key => "key",
+            Reason::Pin => "pin",
+            Reason::Draw => "draw",
+        }
+    }
+}
+
+/// What was decided for a request, kept for its response.
+#[derive(Debug)]
+pub struct Decision {
+    /// The app it belongs to.
+    pub app: Rc<App>,
+    /// The version it goes to.
+    pub version: VersionRef,
+    /// Which step decided.
+    pub reason: Reason,
+    /// Why the pins it carried did not hold, where none did and one was looked for.
+    pub rejected: Option<Rejection>,
+    /// The pin its client gets.
+    pub new_pin: Option<NewPin>,
+}
+
+/// A pin to be given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewPin {
+    version: VersionRef,
+    slot: Slot,
+    issued: u64,
+    scheme: Scheme,
+}
+
+/// Decides a request. None: it belongs to no app that is enabled.
+pub fn decide<H: Headers + ?Sized>(config: &Config, headers: &H, ambient: &impl Ambient) -> Option<Decision> {
+    let request = Request::new(headers);
+    let app = config.app(&request.host, request.path)?;
+    app.enabled.then(|| {
+        let place = Place::find(app, &request, ambient);
+        Decision {
+            app: app.clone(),
+            version: place.version,
+            reason: place.reason,
+            rejected: place.rejected,
+            new_pin: place.pin.map(|(version, slot, issued)| NewPin {
+                version,
+                slot,
+                issued,
+                scheme: request.scheme(),
+            }),
+        }
+    })
+}
+
+/// What the steps come to, before it is bound to the app.
+struct Place {
+    version: VersionRef,
+    reason: Reason,
+    rejected: Option<Rejection>,
+    /// The version it names, its slot and its time.
+    pin: Option<(VersionRef, Slot, u64)>,
+}
+
+impl Place {
+    fn of(version: &VersionRef, reason: Reason) -> Self {
+        Place {
+            version: version.clone(),
+            reason,
+            rejected: None,
+            pin: None,
+        }
+    }
+
+    fn find<H: Headers + ?Sized>(app: &App, request: &Request<'_, H>, ambient: &impl Ambient) -> Self {
+        if let Some(version) = overridden(app, request) {
+            return Place::of(version, Reason::Override);
+        }
+        match app
+            .rules
+            .iter()
+            .find(|rule| rule.applies(request))
+            .map(|rule| &rule.target)
+        {
+            Some(Target::Version(version)) => Place::of(version, Reason::Rule),
+            Some(Target::Split(layout)) => Client::find(app, request, ambient).split(app, layout),
+            None => Client::find(app, request, ambient).place(app),
+        }
+    }
+}
+
+/// The version that an allowed tester asks for: any of the app's but a retired one.
+fn overridden<'a, H: Headers + ?Sized>(app: &'a App, request: &Request<'_, H>) -> Option<&'a VersionRef> {
+    let wanted = app.overrides.as_ref()?.wanted(&app.name, request)?;
+    app.versions
+        .iter()
+        .find(|version| version.name == wanted && version.state != State::Retired)
+}
+
+/// Where a client stands before shares and splits are looked at.
+enum Client {
+    /// At the slot of its key.
+    Keyed(Slot),
+    /// Where its pin holds it.
+    Pinned { held: Held, now: u64 },
+    /// Nowhere yet, and it can't be given a pin.
+    Preflight,
+    /// At a slot just drawn.
+    Drawn {
+        slot: Slot,
+        now: u64,
+        rejected: Option<Rejection>,
+    },
+}
+
+impl Client {
+    fn find<H: Headers + ?Sized>(app: &App, request: &Request<'_, H>, ambient: &impl Ambient) -> Self {
+        let pinning = &app.pinning;
+        let key = |key: &crate::pin::Key| key.slot(&app.name, pinning.epoch, request);
+        if let Some(slot) = pinning.keys.iter().find_map(key) {
+            return Client::Keyed(slot);
+        }
+        let now = ambient.now();
+        let rejected = match carried_pin(app, request, now) {
+            Ok(held) => return Client::Pinned { held, now },
+            Err(rejected) => rejected,
+        };
+        if request.is_preflight() {
+            return Client::Preflight;
+        }
+        let slot = ambient.draw();
+        Client::Drawn { slot, now, rejected }
+    }
+
+    /// The version by the app's shares.
+    fn place(self, app: &App) -> Place {
+        match self {
+            Client::Keyed(slot) => Place::of(app.layout.owner(slot), Reason::Key),
+            Client::Pinned { held, now } => {
+                let version = followed(app, &held);
+                let pin = renewed(app, &held, version, now);
+                Place {
+                    pin,
+                    ..Place::of(version, Reason::Pin)
+                }
+            }
+            Client::Preflight => Place::of(app.layout.stable(), Reason::Draw),
+            Client::Drawn { slot, now, rejected } => {
+                let version = app.layout.owner(slot);
+                Place {
+                    rejected,
+                    pin: Some((version.clone(), slot, now)),
+                    ..Place::of(version, Reason::Draw)
+                }
+            }
+        }
+    }
+
+    /// The version by a rule's split. What the client's pin says of the app's own shares stays as it would have been
+    /// without the rule: a version of the split never enters a pin by it.
+    fn split(self, app: &App, split: &Layout<VersionRef>) -> Place {
+        let version = match &self {
+            Client::Keyed(slot) | Client::Drawn { slot, .. } => split.owner(*slot),
+            Client::Pinned { held, .. } => split.owner(held.slot),
+            Client::Preflight => split.stable(),
+        };
+        Place {
+            version: version.clone(),
+            reason: Reason::Rule,
+            ..self.place(app)
+        }
+    }
+}
+
+/// Where a pin that holds leads to.
+fn followed<'a>(app: &'a App, held: &'a Held) -> &'a VersionRef {
+    let stays = match app.pinning.follow {
+        Follow::Version => held.version.share.slots() > 0,
+        Follow::Weights => false,
+    };
+    if stays || held.version.state == State::Draining {
+        &held.version
+    } else {
+        app.layout.owner(held.slot)
+    }
+}
+
+/// A pin is written again when it names another version than the client now goes to, or is past half its time.
+fn renewed(app: &App, held: &Held, version: &VersionRef, now: u64) -> Option<(VersionRef, Slot, u64)> {
+    let old = match app.pinning.renewal {
+        Renewal::HalfLife => held.age * 2 > u64::from(app.pinning.ttl),
+        Renewal::Never => false,
+    };
+    let due = version.index != held.version.index || (old && version.state != State::Draining);
+    due.then(|| (version.clone(), held.slot, now))
+}
+
+/// The first pin that holds: header, then query, then cookies. If none does, why the first did not.
+fn carried_pin<H: Headers + ?Sized>(
+    app: &App,
+    request: &Request<'_, H>,
+    now: u64,
+) -> Result<Held, Option<Rejection>> {
+    let pinning = &app.pinning;
+    let mut rejected = None;
+    let mut check = |value: &[u8]| {
+        let held = Pin::parse(value)
+            .ok_or(Rejection::Malformed)
+            .and_then(|pin| pin.check(pinning, &app.versions, now));
+        held.map_err(|cause| rejected.get_or_insert(cause)).ok()
+    };
+    let by_header = || {
+        pinning
+            .header
+            .as_ref()
+            .and_then(|name| request.headers.first(name.as_str()))
+    };
+    let by_query = || pinning.query.as_ref().and_then(|name| request.query(name));
+    let held = by_header()
+        .and_then(&mut check)
+        .or_else(|| by_query().and_then(|value| check(&percent_decoded(value))))
+        .or_else(|| {
+            let cookie = pinning.cookie.as_ref()?;
+            cookie::values(request.headers, &cookie.name).find_map(&mut check)
+        });
+    held.ok_or(rejected)
+}
+
+/// What the host shall do to the request.
+///
+/// The app's route header is replaced; that of any other app, and a client's own mirror mark, is taken out.
+pub fn request_edits<'a, H: Headers + ?Sized>(
+    config: &'a Config,
+    headers: &H,
+    decision: Option<&'a Decision>,
+) -> Vec<Edit<'a>> {
+    let routed = decision.map(|decision| decision.app.route_header.as_str());
+    let strangers = config
+        .route_headers
+        .iter()
+        .map(|name| name.as_str())
+        .chain(MIRROR_MARKS)
+        .filter(|name| Some(*name) != routed && headers.first(name).is_some())
+        .map(Edit::Remove);
+    let route = decision.map(|decision| {
+        Edit::Replace(
+            decision.app.route_header.as_str(),
+            Cow::Borrowed(&decision.version.name),
+        )
+    });
+    strangers.chain(route).collect()
+}
+
+/// What a response shows.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Stamped<'a> {
+    /// What the host shall do to it.
+    pub edits: Vec<Edit<'a>>,
+    /// Whether the upstream says that it is the version decided.
+    pub agreement: Agreement,
+}
+
+/// What the upstream's own stamp says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Agreement {
+    /// The version decided, or nothing.
+    Match,
+    /// Another version.
+    Mismatch,
+}
+
+/// What the host shall do to a response that an upstream gave.
+///
+/// A response that Envoy made itself is not for here: it stays as it is.
+pub fn stamp<'a, H: Headers + ?Sized>(decision: &'a Decision, response: &H) -> Stamped<'a> {
+    let app = &decision.app;
+    let version = &decision.version;
+    let mut edits = Vec::new();
+    let agreement = match response.joined(app.response_header.as_str()) {
+        Some(said) if *said == *version.name.as_bytes() || *said == *version.label.as_bytes() => {
+            Agreement::Match
+        }
+        Some(_) => Agreement::Mismatch,
+        None => {
+            edits.push(Edit::Replace(
+                app.response_header.as_str(),
+                Cow::Borrowed(&version.label),
+            ));
+            Agreement::Match
+        }
+    };
+    if let Some(pin) = &decision.new_pin
+        && !cache::may_be_shared(response)
+    {
+        let value = Pin {
+            version: &pin.version.name,
+            issued: pin.issued,
+            epoch: app.pinning.epoch,
+            slot: pin.slot,
+        }
+        .to_string();
+        if let Some(cookie) = &app.pinning.cookie {
+            edits.push(Edit::Append(
+                "set-cookie",
+                Cow::Owned(cookie.set(&value, pin.scheme)),
+            ));
+        }
+        if let Some(header) = &app.pinning.header {
+            edits.push(Edit::Replace(header.as_str(), Cow::Owned(value)));
+        }
+    }
+    Stamped { edits, agreement }
+}

@@ -1,0 +1,13 @@
+//! The glue to a Proxy-Wasm host: read, ask the core, apply. No decision is made here.
+
+mod host;
+mod root;
+mod stream;
+
+use root::Root;
+
+/// Makes the SDK's dispatcher serve this filter; a module's entry point calls it once.
+pub fn start() {
+    proxy_wasm::set_log_level(proxy_wasm::types::LogLevel::Info);
+    proxy_wasm::set_root_context(|_| Box::new(Root::default()));
+}

@@ -1,0 +1,161 @@
+//! A request as the decision sees it: host, path and query taken apart once, the rest read when asked for.
+
+use std::borrow::Cow;
+
+use crate::cookie::Scheme;
+use crate::header::Headers;
+use crate::scope::normalized_host;
+
+/// A borrowed view of one request.
+#[derive(Debug)]
+pub struct Request<'h, H: ?Sized> {
+    /// All its headers, pseudo-headers among them.
+    pub headers: &'h H,
+    /// The host, normalized.
+    pub host: Cow<'h, [u8]>,
+    /// The path that Envoy routes on, without its query.
+    pub path: &'h [u8],
+    query: &'h [u8],
+}
+
+impl<'h, H: Headers + ?Sized> Request<'h, H> {
+    /// Takes host, path and query apart. What is missing (a `CONNECT` has no path) is empty.
+    #[must_use]
+    pub fn new(headers: &'h H) -> Self {
+        let target = headers.first(":path").unwrap_or_default();
+        let mark = target.iter().position(|b| *b == b'?');
+        let (path, query) = match mark.and_then(|mark| target.split_at_checked(mark)) {
+            Some((path, query)) => (path, query.get(1..).unwrap_or_default()),
+            None => (target, &[][..]),
+        };
+        Request {
+            headers,
+            host: normalized_host(headers.first(":authority").unwrap_or_default()),
+            path,
+            query,
+        }
+    }
+
+    /// The method, as it was sent.
+    #[must_use]
+    pub fn method(&self) -> &'h [u8] {
+        self.headers.first(":method").unwrap_or_default()
+    }
+
+    /// The first value of a query parameter, not decoded, as Envoy and Istio match it.
+    #[must_use]
+    pub fn query(&self, name: &str) -> Option<&'h [u8]> {
+        self.query.split(|b| *b == b'&').find_map(|pair| {
+            let eq = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
+            let (key, value) = pair.split_at_checked(eq)?;
+            (key == name.as_bytes()).then(|| value.get(1..).unwrap_or_default())
+        })
+    }
+
+    /// Whether this is a CORS preflight (Fetch standard): a browser sends it without cookies.
+    #[must_use]
+    pub fn is_preflight(&self) -> bool {
+        self.method() == b"OPTIONS"
+            && self.headers.first("origin").is_some()
+            && self.headers.first("access-control-request-method").is_some()
+    }
+
+    /// How the client came, as Envoy says.
+    #[must_use]
+    pub fn scheme(&self) -> Scheme {
+        match self.headers.first("x-forwarded-proto") {
+            Some(scheme) if scheme.eq_ignore_ascii_case(b"https") => Scheme::Https,
+            _ => Scheme::Http,
+        }
+    }
+}
+
+/// Undoes percent-encoding; a `%` that begins no escape stays.
+#[must_use]
+pub fn percent_decoded(value: &[u8]) -> Cow<'_, [u8]> {
+    if !value.contains(&b'%') {
+        return Cow::Borrowed(value);
+    }
+    let mut decoded = Vec::with_capacity(value.len());
+    let mut rest = value;
+    while let Some((first, tail)) = rest.split_first() {
+        let escape = match (first, tail) {
+            (b'%', [high, low, after @ ..]) => hex(*high)
+                .zip(hex(*low))
+                .map(|(high, low)| (high << 4 | low, after)),
+            _ => None,
+        };
+        let (byte, after) = escape.unwrap_or((*first, tail));
+        decoded.push(byte);
+        rest = after;
+    }
+    Cow::Owned(decoded)
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    let value = char::from(digit).to_digit(16)?;
+    u8::try_from(value).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn the_target_is_taken_apart() {
+        for (target, path, a) in [
+            ("/p?a=1", "/p", Some("1")),
+            ("/p?b=0&a=1&a=2", "/p", Some("1")),
+            ("/p?a", "/p", Some("")),
+            ("/p?a=", "/p", Some("")),
+            ("/p?a=b=c", "/p", Some("b=c")),
+            ("/p?aa=1&A=2", "/p", None),
+            ("/p?a=%31", "/p", Some("%31")),
+            ("/p??a=1", "/p", None),
+            ("/p", "/p", None),
+            ("?a=1", "", Some("1")),
+            ("", "", None),
+        ] {
+            let headers = [(":path", target)];
+            let request = Request::new(headers.as_slice());
+            assert_eq!(request.path, path.as_bytes(), "{target:?}");
+            assert_eq!(request.query("a"), a.map(str::as_bytes), "{target:?}");
+        }
+    }
+
+    #[test]
+    fn a_preflight_has_a_method_and_two_headers() {
+        let full = [
+            (":method", "OPTIONS"),
+            ("origin", "https://a"),
+            ("access-control-request-method", "PUT"),
+        ];
+        assert!(Request::new(full.as_slice()).is_preflight());
+        for missing in 0..full.len() {
+            let mut some = full.to_vec();
+            some.remove(missing);
+            assert!(!Request::new(some.as_slice()).is_preflight());
+        }
+    }
+
+    #[test]
+    fn escapes_are_undone() {
+        for (value, expected) in [
+            ("v1%7E1", "v1~1"),
+            ("%7e", "~"),
+            ("%", "%"),
+            ("%4", "%4"),
+            ("%zz", "%zz"),
+            ("%+1", "%+1"),
+            ("a+b", "a+b"),
+        ] {
+            assert_eq!(
+                &*percent_decoded(value.as_bytes()),
+                expected.as_bytes(),
+                "{value:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! A version of an app: what it is called, what it shows, and whether clients may come to it.
+
+use std::fmt;
+use std::rc::Rc;
+
+use crate::assign::Share;
+
+/// What a version is to clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It takes its share of clients; with none it is dark, reached by rule or override only.
+    Active,
+    /// Its pins hold, nobody new comes.
+    Draining,
+    /// Its pins are let go.
+    Retired,
+}
+
+/// One version of an app.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Version {
+    /// The Istio subset's name: what the route header says.
+    pub name: String,
+    /// What people see in the response header.
+    pub label: String,
+    /// Whether clients may come.
+    pub state: State,
+    /// How many slots are its own.
+    pub share: Share,
+    /// Its place in the app's list, from 0.
+    pub index: usize,
+}
+
+/// A version as it is shared by shares, rules and decisions.
+pub type VersionRef = Rc<Version>;
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+/// Whether the text may name a version: `[A-Za-z0-9._-]{1,63}`.
+#[must_use]
+pub fn is_version_name(name: &str) -> bool {
+    (1..=63).contains(&name.len())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+}

@@ -1,0 +1,217 @@
+//! The filter under the SDK's real dispatcher, in native code: the named cases, what is counted and logged, and what
+//! an exchange costs in host calls.
+#![cfg(all(feature = "proxy", not(target_arch = "wasm32")))]
+
+use pinion_testing::case::{self, Answerer, Lines};
+use pinion_testing::host::{self, Plugin};
+use serde_json::json;
+
+const NOW: u64 = 1_790_000_000;
+
+fn start(config: &serde_json::Value) -> Plugin {
+    Plugin::start(pinion::proxy::start, config.to_string().as_bytes(), NOW)
+        .unwrap_or_else(|logs| panic!("{logs:#?}"))
+}
+
+fn lines(pairs: &[(&str, &str)]) -> Lines {
+    let line = |(name, value): &(&str, &str)| ((*name).to_owned(), value.as_bytes().to_vec());
+    pairs.iter().map(line).collect()
+}
+
+fn request(more: &[(&str, &str)]) -> Lines {
+    let mut all = lines(&[
+        (":method", "GET"),
+        (":authority", "shop.example.com"),
+        (":path", "/"),
+        ("x-forwarded-proto", "http"),
+        ("user-agent", "test"),
+    ]);
+    all.extend(lines(more));
+    all
+}
+
+fn answer(more: &[(&str, &str)]) -> Lines {
+    let mut all = lines(&[(":status", "200")]);
+    all.extend(lines(more));
+    all
+}
+
+#[test]
+fn every_case_holds_through_the_dispatcher() {
+    case::run_all(
+        |group, case, now| {
+            let plugin = start(&group.config);
+            plugin.exchange(case.request_lines(now), case.answer.by, case.answer_lines())
+        },
+        NOW,
+    );
+}
+
+#[test]
+fn every_case_file_is_compiled_in() {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases");
+    let mut there: Vec<_> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".json"))
+        .collect();
+    there.sort();
+    let known: Vec<_> = case::FILES.iter().map(|(name, _)| *name).collect();
+    assert_eq!(there, known);
+}
+
+#[test]
+fn a_refused_configuration_is_logged_error_by_error() {
+    let config = json!({"apps": [{"name": "A", "versions": []}]});
+    let logs = Plugin::start(pinion::proxy::start, config.to_string().as_bytes(), NOW)
+        .err()
+        .unwrap();
+    assert_eq!(
+        logs,
+        [
+            "configuration refused: apps[0].name: must be 1 to 63 small letters, digits or inner hyphens, is \"A\"",
+            "configuration refused: apps[0].versions: must have at least one item",
+        ]
+    );
+}
+
+#[test]
+fn a_configuration_taken_is_logged_once_with_digest_apps_and_versions() {
+    let config = json!({"apps": [
+        {"name": "shop", "hosts": ["a.org"], "versions": [{"name": "v1"}, {"name": "v2", "weight": 12.5}]},
+        {"name": "cart", "hosts": ["b.org"], "enabled": false, "versions": [{"name": "v1"}]},
+    ]});
+    let _plugin = start(&config);
+    let digest = pinion::config::Config::parse(config.to_string().as_bytes())
+        .unwrap()
+        .digest;
+    assert_eq!(digest.len(), 12);
+    let taken = "2 apps: shop (v1 87.5%, v2 12.5%), cart (off: v1 100%)";
+    assert_eq!(host::logs(), [format!("configuration {digest} taken: {taken}")]);
+}
+
+#[test]
+fn what_is_counted() {
+    let plugin = start(&json!({"apps": [{
+        "name": "shop",
+        "versions": [{"name": "v1", "label": "1.0"}, {"name": "v2", "weight": 0}],
+        "stable": "v1",
+        "rules": [{"match": [{"headers": {"end-user": {"exact": "tester"}}}], "version": "v2"}],
+        "pin": {"key": [{"header": "x-user-id"}]},
+        "override": {"header": "x-override", "allow": "any"},
+    }]}));
+    let pinned = format!("pinion-shop=v1~{NOW}~0~5");
+    let expired = format!("pinion-shop=v1~{}~0~5; pinion-shop=v9~{NOW}~0~5", NOW - 90_000);
+    for (headers, says) in [
+        (&[("x-override", "v2")][..], None),
+        (&[("end-user", "tester")], Some("v2")),
+        (&[("x-user-id", "alice")], Some("1.0")),
+        (&[("cookie", &pinned)], Some("v1")),
+        (&[("cookie", &pinned)], Some("v2")),
+        (&[("cookie", &expired)], Some("0.9")),
+        (&[("cookie", "pinion-shop=nonsense")], None),
+        (&[], None),
+    ] {
+        let says = says.map(|says| ("x-app-version", says));
+        plugin.exchange(request(headers), Answerer::ViaUpstream, answer(says.as_slice()));
+    }
+    // What Envoy answers itself is no mismatch.
+    plugin.exchange(
+        request(&[]),
+        Answerer::DirectResponse,
+        answer(&[("x-app-version", "v9")]),
+    );
+    let counted: Vec<_> = host::metrics()
+        .into_iter()
+        .map(|(name, value)| format!("{name} {value}"))
+        .collect();
+    assert_eq!(
+        counted,
+        [
+            "pin_app=.=shop;.;pin_cause=.=expired;.;pinion_pins_rejected_total 1",
+            "pin_app=.=shop;.;pin_cause=.=malformed;.;pinion_pins_rejected_total 1",
+            "pin_app=.=shop;.;pin_version=.=v1;.;pin_reason=.=draw;.;pinion_requests_total 4",
+            "pin_app=.=shop;.;pin_version=.=v1;.;pin_reason=.=key;.;pinion_requests_total 1",
+            "pin_app=.=shop;.;pin_version=.=v1;.;pin_reason=.=pin;.;pinion_requests_total 2",
+            "pin_app=.=shop;.;pin_version=.=v1;.;pinion_version_mismatch_total 2",
+            "pin_app=.=shop;.;pin_version=.=v2;.;pin_reason=.=override;.;pinion_requests_total 1",
+            "pin_app=.=shop;.;pin_version=.=v2;.;pin_reason=.=rule;.;pinion_requests_total 1",
+        ]
+    );
+}
+
+/// Host calls are what the filter costs. A change here is a change of its price.
+#[test]
+fn an_exchange_costs_these_host_calls() {
+    let plugin = start(&json!({"apps": [{
+        "name": "shop",
+        "hosts": ["shop.example.com"],
+        "versions": [{"name": "v1"}, {"name": "dark", "weight": 0}],
+        "stable": "v1",
+        "rules": [{"match": [{"headers": {"end-user": {"exact": "tester"}}}], "version": "dark"}],
+    }]}));
+    let pinned = format!("a=b; pinion-shop=v1~{NOW}~0~5");
+    let elsewhere = lines(&[(":method", "GET"), (":authority", "other.org"), (":path", "/")]);
+    let run = |request: &Lines, by| {
+        // The first exchange of its kind also defines its counters.
+        plugin.exchange(request.clone(), by, answer(&[]));
+        plugin.exchange(request.clone(), by, answer(&[]));
+        host::calls()
+    };
+    let stamped = [
+        "property response.code_details",
+        "map 2",
+        "replace 2 x-app-version",
+    ];
+    for (what, request, by, calls) in [
+        (
+            "a pinned client",
+            request(&[("cookie", &pinned)]),
+            Answerer::ViaUpstream,
+            [
+                &["map 0", "time", "replace 0 x-app-version", "increment"][..],
+                &stamped,
+            ]
+            .concat(),
+        ),
+        (
+            "a new client",
+            request(&[]),
+            Answerer::ViaUpstream,
+            [
+                &["map 0", "time", "replace 0 x-app-version", "increment"][..],
+                &stamped,
+                &["add 2 set-cookie"],
+            ]
+            .concat(),
+        ),
+        (
+            "a rule",
+            request(&[("end-user", "tester")]),
+            Answerer::ViaUpstream,
+            [&["map 0", "replace 0 x-app-version", "increment"][..], &stamped].concat(),
+        ),
+        (
+            "Envoy's own answer",
+            request(&[("end-user", "tester")]),
+            Answerer::NoHealthyUpstream,
+            vec![
+                "map 0",
+                "replace 0 x-app-version",
+                "increment",
+                "property response.code_details",
+            ],
+        ),
+        ("no app", elsewhere, Answerer::ViaUpstream, vec!["map 0"]),
+    ] {
+        assert_eq!(run(&request, by), calls, "{what}");
+    }
+}
+
+#[test]
+fn a_response_to_a_request_that_was_never_seen_stays_as_it_is() {
+    let plugin = start(&json!({"apps": [{"name": "shop", "versions": [{"name": "v1"}]}]}));
+    let said = answer(&[("x", "y")]);
+    let seen = plugin.answer_only(Answerer::ViaUpstream, said.clone());
+    assert_eq!(seen, said);
+}

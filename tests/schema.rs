@@ -1,0 +1,174 @@
+//! The JSON Schema of the configuration says what the filter's own types say.
+#![cfg(not(target_arch = "wasm32"))]
+
+use std::collections::BTreeSet;
+
+use pinion::config::Config;
+use pinion_testing::{case, refusal};
+use serde_json::{Value, json};
+
+const MAXIMAL: &str = include_str!("maximal.json");
+
+/// What no schema sees: names that must be unique or known, sums, and fields that don't go together.
+const BEYOND_THE_SCHEMA: [&str; 31] = [
+    "not JSON",
+    "protobuf bytes of a Struct",
+    "nothing",
+    "more than one document",
+    "a field given twice",
+    "two apps of one name",
+    "two apps of one cookie",
+    "two apps in one place",
+    "two apps in one place of several",
+    "one place twice",
+    "two versions of one name",
+    "weights above 100",
+    "weights below 100",
+    "weights below 100, the stable version's given",
+    "nobody is left to be stable",
+    "who is stable is not clear",
+    "a draining and a retired version with weights",
+    "stable is unknown",
+    "stable is draining",
+    "rules to versions that are not there",
+    "a time to live that is too short",
+    "a time to live that is too long",
+    "sameSite None without Secure",
+    "partitioned without Secure",
+    "__Secure- without Secure",
+    "__Host- with a path",
+    "__Host- with a domain",
+    "headers with a meaning of their own",
+    "one header for two things",
+    "a pin in the response header",
+    "a pin in the route header",
+];
+
+fn schema() -> Value {
+    serde_json::from_str(include_str!("../docs/config.schema.json")).unwrap()
+}
+
+fn errors(config: &str) -> Vec<String> {
+    match Config::parse(config.as_bytes()) {
+        Ok(_) => Vec::new(),
+        Err(errors) => errors.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[test]
+fn the_schema_refuses_what_a_schema_can() {
+    let validator = jsonschema::validator_for(&schema()).unwrap();
+    let unseen: Vec<_> = refusal::all()
+        .into_iter()
+        .filter(|refusal| {
+            let config = serde_json::from_str(&refusal.text());
+            config.is_ok_and(|config| validator.is_valid(&config))
+                || serde_json::from_str::<Value>(&refusal.text()).is_err()
+        })
+        .map(|refusal| refusal.name)
+        .collect();
+    assert_eq!(unseen, BEYOND_THE_SCHEMA);
+}
+
+#[test]
+fn the_schema_takes_what_the_filter_takes() {
+    let validator = jsonschema::validator_for(&schema()).unwrap();
+    let maximal: Value = serde_json::from_str(MAXIMAL).unwrap();
+    let cases = case::groups().into_iter().map(|(_, group)| group.config);
+    for config in cases.chain([maximal]) {
+        assert_eq!(errors(&config.to_string()), Vec::<String>::new(), "{config}");
+        if let Err(error) = validator.validate(&config) {
+            panic!("{config}: {error} at {}", error.instance_path());
+        }
+    }
+}
+
+/// In every object of a configuration that has all fields, the filter knows those that the schema has, and no other.
+#[test]
+fn the_schema_has_the_fields_that_the_filter_knows() {
+    let maximal: Value = serde_json::from_str(MAXIMAL).unwrap();
+    let schema = schema();
+    let mut objects = Vec::new();
+    collect_objects(&maximal, "", &mut objects);
+    let mut compared = BTreeSet::new();
+    for pointer in objects {
+        let mut config = maximal.clone();
+        let object = config.pointer_mut(&pointer).unwrap();
+        object["unheard-of"] = json!({"exact": "of"});
+        let refused = errors(&config.to_string());
+        let known = refused
+            .iter()
+            .find_map(|error| error.split_once("unheard-of: unknown field; known are "));
+        let Some((path, known)) = known else {
+            // An object whose names are the user's own.
+            assert_eq!(refused, Vec::<String>::new(), "{pointer}");
+            continue;
+        };
+        let known: BTreeSet<&str> = known.split(", ").collect();
+        let properties = properties(&schema, &pointer);
+        let properties: BTreeSet<&str> = properties.iter().map(String::as_str).collect();
+        assert_eq!(known, properties, "{path}");
+        let given: BTreeSet<&str> = maximal
+            .pointer(&pointer)
+            .unwrap()
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
+        compared.extend(given.iter().map(|field| format!("{path}{field}")));
+    }
+    assert!(
+        compared.contains("apps[0].pin.cookie.partitioned"),
+        "{compared:?}"
+    );
+}
+
+fn collect_objects(value: &Value, pointer: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            found.push(pointer.to_owned());
+            for (name, field) in fields {
+                collect_objects(field, &format!("{pointer}/{name}"), found);
+            }
+        }
+        Value::Array(items) => {
+            for (i, item) in items.iter().enumerate() {
+                collect_objects(item, &format!("{pointer}/{i}"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The properties that the schema allows at a place of the configuration.
+fn properties(schema: &Value, pointer: &str) -> Vec<String> {
+    let mut at = schema;
+    for step in pointer.split('/').skip(1) {
+        at = resolve(schema, at);
+        at = if step.parse::<usize>().is_ok() {
+            &at["items"]
+        } else if at["properties"][step].is_object() {
+            &at["properties"][step]
+        } else {
+            &at["additionalProperties"]
+        };
+    }
+    let at = resolve(schema, at);
+    let properties = at["properties"]
+        .as_object()
+        .unwrap_or_else(|| panic!("{pointer}: {at}"));
+    properties.keys().cloned().collect()
+}
+
+fn resolve<'a>(schema: &'a Value, mut at: &'a Value) -> &'a Value {
+    loop {
+        let alternatives = at["oneOf"].as_array().filter(|_| at["properties"].is_null());
+        let last = alternatives.and_then(|any| any.last());
+        match (at["$ref"].as_str(), last) {
+            (Some(reference), _) => at = schema.pointer(reference.strip_prefix('#').unwrap()).unwrap(),
+            (None, Some(last)) => at = last,
+            (None, None) => return at,
+        }
+    }
+}

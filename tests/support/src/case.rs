@@ -1,0 +1,256 @@
+//! Named cases as data: a configuration, requests, and what must be seen of each. `tests/cases/README.md` describes
+//! the format, which the run through a real Envoy reads too.
+
+use std::collections::BTreeMap;
+
+use regex_lite::{Captures, Regex};
+use serde::Deserialize;
+
+/// The header lines of a message. Values are bytes.
+pub type Lines = Vec<(String, Vec<u8>)>;
+
+macro_rules! files {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../../cases/", $name)))),*]
+    };
+}
+
+/// The case files, by name. Compiled in, so that they run where there is no file system.
+pub const FILES: &[(&str, &str)] = files![
+    "apps.json",
+    "overrides.json",
+    "pins.json",
+    "precedence.json",
+    "response.json",
+    "rules.json",
+    "shares.json",
+];
+
+/// Requests under one configuration.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// What these cases are about.
+    pub about: String,
+    /// The plugin configuration.
+    pub config: serde_json::Value,
+    /// The requests.
+    pub cases: Vec<Case>,
+}
+
+/// One request and what must be seen.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// A sentence.
+    pub name: String,
+    /// What the client sends.
+    #[serde(default)]
+    pub request: Request,
+    /// What answers.
+    #[serde(default)]
+    pub answer: Answer,
+    /// What must be seen.
+    pub expect: Expect,
+}
+
+/// What a client sends.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Request {
+    /// The method.
+    pub method: String,
+    /// The `Host` header.
+    pub host: String,
+    /// The request target.
+    pub path: String,
+    /// Further header lines. `{now-60}` in a value becomes Unix seconds; each character below 256 is a byte.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Default for Request {
+    fn default() -> Self {
+        Request {
+            method: "GET".to_owned(),
+            host: "shop.example.com".to_owned(),
+            path: "/".to_owned(),
+            headers: Vec::new(),
+        }
+    }
+}
+
+/// What answers a request.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Answer {
+    /// Who does.
+    pub by: Answerer,
+    /// Header lines of the upstream's answer.
+    pub headers: Vec<(String, String)>,
+}
+
+/// Who answers a request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each is one of Envoy's response code details")]
+pub enum Answerer {
+    #[default]
+    ViaUpstream,
+    DirectResponse,
+    NoHealthyUpstream,
+}
+
+impl Answerer {
+    /// Envoy's `response.code_details`.
+    pub fn code_details(self) -> &'static str {
+        match self {
+            Answerer::ViaUpstream => "via_upstream",
+            Answerer::DirectResponse => "direct_response",
+            Answerer::NoHealthyUpstream => "no_healthy_upstream",
+        }
+    }
+}
+
+/// What must be seen: for each header named, all of its lines. `{slot}` and `{now}` stand for numbers.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Expect {
+    /// In the request as it reaches the upstream.
+    pub upstream: BTreeMap<String, Vec<String>>,
+    /// In the response as it reaches the client.
+    pub response: BTreeMap<String, Vec<String>>,
+}
+
+/// A message pair as it was seen.
+#[derive(Debug)]
+pub struct Seen {
+    /// The request as the filter left it.
+    pub upstream: Lines,
+    /// The response as the filter left it.
+    pub response: Lines,
+}
+
+/// All groups of all files, each with its file's name.
+pub fn groups() -> Vec<(&'static str, Group)> {
+    FILES
+        .iter()
+        .flat_map(|(name, text)| {
+            let groups: Vec<Group> =
+                serde_json::from_str(text).unwrap_or_else(|error| panic!("{name}: {error}"));
+            groups.into_iter().map(move |group| (*name, group))
+        })
+        .collect()
+}
+
+/// Runs every case and gathers what failed; panics with all of it, or if there was nothing to run.
+pub fn run_all(mut run: impl FnMut(&Group, &Case, u64) -> Seen, now: u64) {
+    let mut failures = Vec::new();
+    let mut count = 0;
+    for (file, group) in groups() {
+        for case in &group.cases {
+            count += 1;
+            let seen = run(&group, case, now);
+            if let Err(why) = case.check(&seen, now) {
+                failures.push(format!("{file}: {}: {}\n{why}", group.about, case.name));
+            }
+        }
+    }
+    assert!(count > 50, "only {count} cases were found");
+    assert!(
+        failures.is_empty(),
+        "{} of {count} cases failed\n\n{}",
+        failures.len(),
+        failures.join("\n\n")
+    );
+}
+
+impl Case {
+    /// The request's header lines, pseudo-headers first, as Envoy hands them to a filter.
+    pub fn request_lines(&self, now: u64) -> Lines {
+        let request = &self.request;
+        let mut lines = vec![
+            (":method".to_owned(), bytes(&request.method)),
+            (":authority".to_owned(), bytes(&request.host)),
+            (":path".to_owned(), bytes(&timed(&request.path, now))),
+        ];
+        let further = request.headers.iter();
+        lines.extend(further.map(|(name, value)| (name.to_ascii_lowercase(), bytes(&timed(value, now)))));
+        if !lines.iter().any(|(name, _)| name == "x-forwarded-proto") {
+            lines.push(("x-forwarded-proto".to_owned(), b"http".to_vec()));
+        }
+        lines
+    }
+
+    /// The answer's header lines.
+    pub fn answer_lines(&self) -> Lines {
+        let status = (":status".to_owned(), b"200".to_vec());
+        let further = self.answer.headers.iter();
+        let further = further.map(|(name, value)| (name.to_ascii_lowercase(), bytes(value)));
+        [status].into_iter().chain(further).collect()
+    }
+
+    /// Compares what was seen with what must be.
+    ///
+    /// # Errors
+    /// What differs.
+    pub fn check(&self, seen: &Seen, now: u64) -> Result<(), String> {
+        let upstream = differences("upstream", &self.expect.upstream, &seen.upstream, now);
+        let response = differences("response", &self.expect.response, &seen.response, now);
+        let all: Vec<_> = upstream.into_iter().chain(response).collect();
+        if all.is_empty() {
+            Ok(())
+        } else {
+            Err(all.join("\n"))
+        }
+    }
+}
+
+fn differences(side: &str, expected: &BTreeMap<String, Vec<String>>, seen: &Lines, now: u64) -> Vec<String> {
+    let differ = |(name, expected): (&String, &Vec<String>)| {
+        let values: Vec<String> = seen
+            .iter()
+            .filter(|(field, _)| field == name)
+            .map(|(_, value)| value.iter().map(|b| char::from(*b)).collect())
+            .collect();
+        let alike = values.len() == expected.len()
+            && expected
+                .iter()
+                .zip(&values)
+                .all(|(pattern, value)| is_like(pattern, value, now));
+        (!alike).then(|| format!("  {side} {name}: expected {expected:?}, saw {values:?}"))
+    };
+    expected.iter().filter_map(differ).collect()
+}
+
+/// Whether the value is the pattern, with `{now}` within ten seconds and `{slot}` any slot.
+fn is_like(pattern: &str, value: &str, now: u64) -> bool {
+    let escaped = regex_lite::escape(pattern)
+        .replace(r"\{now\}", "([0-9]{10})")
+        .replace(r"\{slot\}", "[0-9]{1,5}");
+    let regex = Regex::new(&format!("^{escaped}$")).expect("an escaped pattern is a pattern");
+    regex.captures(value).is_some_and(|found| {
+        found.iter().skip(1).flatten().all(|time| {
+            time.as_str()
+                .parse::<u64>()
+                .is_ok_and(|time| time.abs_diff(now) <= 10)
+        })
+    })
+}
+
+/// Puts Unix seconds for `{now}`, `{now-60}` and `{now+60}`.
+fn timed(value: &str, now: u64) -> String {
+    let regex = Regex::new(r"\{now([-+][0-9]+)?\}").expect("a pattern");
+    let time = |found: &Captures<'_>| {
+        let offset: i64 = found
+            .get(1)
+            .map_or(0, |offset| offset.as_str().parse().expect("a number"));
+        now.saturating_add_signed(offset).to_string()
+    };
+    regex.replace_all(value, time).into_owned()
+}
+
+fn bytes(text: &str) -> Vec<u8> {
+    text.chars()
+        .map(|c| u8::try_from(c).expect("cases write bytes as characters below 256"))
+        .collect()
+}

@@ -1,0 +1,416 @@
+//! A Proxy-Wasm host in native code: the ABI's functions as symbols that the SDK links to, so that its real
+//! dispatcher runs the filter in a test. Each thread has a host of its own, as each Envoy worker has a VM.
+//!
+//! It keeps to what Envoy was seen to do: names are lower case, a single read gives the first line, a header call
+//! outside of its callback fails.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use crate::case::{Answerer, Lines, Seen};
+
+const OK: u32 = 0;
+const NOT_FOUND: u32 = 1;
+const BAD_ARGUMENT: u32 = 2;
+const INTERNAL_FAILURE: u32 = 10;
+
+/// The SDK's exports, as a host calls them.
+mod exports {
+    unsafe extern "C" {
+        pub safe fn proxy_on_context_create(context: u32, root: u32);
+        pub safe fn proxy_on_vm_start(context: u32, size: usize) -> bool;
+        pub safe fn proxy_on_configure(context: u32, size: usize) -> bool;
+        pub safe fn proxy_on_request_headers(context: u32, headers: usize, end: bool) -> u32;
+        pub safe fn proxy_on_response_headers(context: u32, headers: usize, end: bool) -> u32;
+        pub safe fn proxy_on_delete(context: u32);
+    }
+}
+
+#[derive(Default)]
+struct State {
+    configuration: Vec<u8>,
+    nanoseconds: u64,
+    /// Which header map is in hand: 0 the request's, 2 the response's.
+    phase: Option<u32>,
+    headers: Lines,
+    code_details: &'static str,
+    metrics: Vec<(String, i64)>,
+    logs: Vec<String>,
+    calls: Vec<String>,
+    contexts: u32,
+}
+
+thread_local! {
+    static STATE: RefCell<State> = RefCell::default();
+}
+
+/// A plugin in a VM of this thread.
+pub struct Plugin {
+    root: u32,
+}
+
+impl Plugin {
+    /// Starts a plugin with a configuration, at a time in Unix seconds. `start` is the module's entry point.
+    ///
+    /// # Errors
+    /// What it logged when it refused the configuration.
+    pub fn start(start: fn(), configuration: &[u8], now: u64) -> Result<Self, Vec<String>> {
+        // The SDK registers its logger once for the process, and does not do so atomically.
+        static STARTING: Mutex<()> = Mutex::new(());
+        {
+            let _alone = STARTING.lock();
+            start();
+            // The SDK's panic hook would send a failed test's message to the filter's log.
+            drop(std::panic::take_hook());
+        }
+        let root = STATE.with_borrow_mut(|state| {
+            state.configuration = configuration.to_vec();
+            state.nanoseconds = now * 1_000_000_000;
+            state.logs.clear();
+            state.contexts += 1;
+            state.contexts
+        });
+        exports::proxy_on_context_create(root, 0);
+        let taken =
+            exports::proxy_on_vm_start(root, 0) && exports::proxy_on_configure(root, configuration.len());
+        if taken { Ok(Plugin { root }) } else { Err(logs()) }
+    }
+
+    /// Sends a request through the filter, and its answer back.
+    pub fn exchange(&self, request: Lines, by: Answerer, answer: Lines) -> Seen {
+        let stream = self.stream(by);
+        let upstream = in_phase(0, request, |size| {
+            exports::proxy_on_request_headers(stream, size, true);
+        });
+        let response = respond(stream, answer);
+        Seen { upstream, response }
+    }
+
+    /// Sends only an answer through, as where another filter stood before the request.
+    pub fn answer_only(&self, by: Answerer, answer: Lines) -> Lines {
+        respond(self.stream(by), answer)
+    }
+
+    fn stream(&self, by: Answerer) -> u32 {
+        let stream = STATE.with_borrow_mut(|state| {
+            state.calls.clear();
+            state.contexts += 1;
+            state.code_details = by.code_details();
+            state.contexts
+        });
+        exports::proxy_on_context_create(stream, self.root);
+        stream
+    }
+}
+
+impl Drop for Plugin {
+    fn drop(&mut self) {
+        // After a panic the dispatcher's cells may still be borrowed, and a second panic would hide the first.
+        if !std::thread::panicking() {
+            exports::proxy_on_delete(self.root);
+        }
+    }
+}
+
+/// What was logged since the plugin's start.
+pub fn logs() -> Vec<String> {
+    STATE.with_borrow(|state| state.logs.clone())
+}
+
+/// The host calls of the last exchange, in order: `replace 0 x-app-version`.
+pub fn calls() -> Vec<String> {
+    STATE.with_borrow(|state| state.calls.clone())
+}
+
+/// Every counter of this thread with its value.
+pub fn metrics() -> BTreeMap<String, i64> {
+    STATE.with_borrow(|state| state.metrics.iter().cloned().collect())
+}
+
+fn respond(stream: u32, answer: Lines) -> Lines {
+    let response = in_phase(2, answer, |size| {
+        exports::proxy_on_response_headers(stream, size, true);
+    });
+    exports::proxy_on_delete(stream);
+    response
+}
+
+fn in_phase(phase: u32, lines: Lines, call: impl FnOnce(usize)) -> Lines {
+    let size = lines.len();
+    STATE.with_borrow_mut(|state| {
+        state.phase = Some(phase);
+        state.headers = lines;
+    });
+    call(size);
+    STATE.with_borrow_mut(|state| {
+        state.phase = None;
+        std::mem::take(&mut state.headers)
+    })
+}
+
+/// Borrows what the filter passed.
+unsafe fn text(data: *const u8, size: usize) -> String {
+    // SAFETY: the SDK passes a slice's pointer and length, or null and 0.
+    unsafe { String::from_utf8_lossy(&raw(data, size)).into_owned() }
+}
+
+unsafe fn raw(data: *const u8, size: usize) -> Vec<u8> {
+    if size == 0 {
+        return Vec::new();
+    }
+    // SAFETY: the SDK passes a slice's pointer and length.
+    unsafe { std::slice::from_raw_parts(data, size).to_vec() }
+}
+
+/// Hands bytes to the filter, which frees them as a Vec.
+unsafe fn give(value: Vec<u8>, data: *mut *mut u8, size: *mut usize) -> u32 {
+    let value = value.into_boxed_slice();
+    // SAFETY: the SDK passes pointers to its own locals.
+    unsafe {
+        *size = value.len();
+        *data = Box::into_raw(value).cast();
+    }
+    OK
+}
+
+fn with_headers(map: u32, call: String, edit: impl FnOnce(&mut Lines) -> u32) -> u32 {
+    STATE.with_borrow_mut(|state| {
+        state.calls.push(call);
+        if state.phase == Some(map) {
+            edit(&mut state.headers)
+        } else {
+            BAD_ARGUMENT
+        }
+    })
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_log(_level: u32, data: *const u8, size: usize) -> u32 {
+    // SAFETY: as the ABI has it.
+    let message = unsafe { text(data, size) };
+    // A panic inside of a host call is logged while the state is borrowed; it must not hide the panic.
+    STATE.with(|state| match state.try_borrow_mut() {
+        Ok(mut state) => state.logs.push(message),
+        Err(_) => eprintln!("{message}"),
+    });
+    OK
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32 {
+    STATE.with_borrow_mut(|state| {
+        state.calls.push("time".to_owned());
+        // SAFETY: the SDK passes a pointer to its own local.
+        unsafe { *time = state.nanoseconds };
+    });
+    OK
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_get_buffer_bytes(
+    kind: u32,
+    start: usize,
+    max: usize,
+    data: *mut *mut u8,
+    size: *mut usize,
+) -> u32 {
+    const PLUGIN_CONFIGURATION: u32 = 7;
+    if kind != PLUGIN_CONFIGURATION {
+        return NOT_FOUND;
+    }
+    let bytes = STATE.with_borrow(|state| {
+        let end = (start + max).min(state.configuration.len());
+        state.configuration[start.min(end)..end].to_vec()
+    });
+    if bytes.is_empty() {
+        // Envoy leaves the pointer as it is.
+        return OK;
+    }
+    // SAFETY: as the ABI has it.
+    unsafe { give(bytes, data, size) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32 {
+    let mut out = Vec::new();
+    let status = with_headers(map, format!("map {map}"), |lines| {
+        let word = |n: usize| u32::try_from(n).expect("fits").to_le_bytes();
+        out.extend(word(lines.len()));
+        for (name, value) in lines.iter() {
+            out.extend(word(name.len()));
+            out.extend(word(value.len()));
+        }
+        for (name, value) in lines.iter() {
+            out.extend_from_slice(name.as_bytes());
+            out.push(0);
+            out.extend_from_slice(value);
+            out.push(0);
+        }
+        OK
+    });
+    if status != OK {
+        return status;
+    }
+    // SAFETY: as the ABI has it.
+    unsafe { give(out, data, size) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_get_header_map_value(
+    map: u32,
+    key: *const u8,
+    key_size: usize,
+    data: *mut *mut u8,
+    size: *mut usize,
+) -> u32 {
+    // SAFETY: as the ABI has it.
+    let key = unsafe { text(key, key_size) };
+    let mut found = None;
+    let status = with_headers(map, format!("get {map} {key}"), |lines| {
+        found = lines
+            .iter()
+            .find(|(name, _)| *name == key)
+            .map(|(_, value)| value.clone());
+        if found.is_some() { OK } else { NOT_FOUND }
+    });
+    match found {
+        // SAFETY: as the ABI has it.
+        Some(value) => unsafe { give(value, data, size) },
+        None => status,
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_remove_header_map_value(map: u32, key: *const u8, key_size: usize) -> u32 {
+    // SAFETY: as the ABI has it.
+    let key = unsafe { text(key, key_size) };
+    with_headers(map, format!("remove {map} {key}"), |lines| {
+        lines.retain(|(name, _)| *name != key);
+        OK
+    })
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_replace_header_map_value(
+    map: u32,
+    key: *const u8,
+    key_size: usize,
+    value: *const u8,
+    value_size: usize,
+) -> u32 {
+    // SAFETY: as the ABI has it.
+    let (key, value) = unsafe { (text(key, key_size), raw(value, value_size)) };
+    with_headers(map, format!("replace {map} {key}"), |lines| {
+        lines.retain(|(name, _)| *name != key);
+        lines.push((key, value));
+        OK
+    })
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_add_header_map_value(
+    map: u32,
+    key: *const u8,
+    key_size: usize,
+    value: *const u8,
+    value_size: usize,
+) -> u32 {
+    // SAFETY: as the ABI has it.
+    let (key, value) = unsafe { (text(key, key_size), raw(value, value_size)) };
+    with_headers(map, format!("add {map} {key}"), |lines| {
+        lines.push((key, value));
+        OK
+    })
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_get_property(
+    path: *const u8,
+    path_size: usize,
+    data: *mut *mut u8,
+    size: *mut usize,
+) -> u32 {
+    // SAFETY: as the ABI has it.
+    let path = unsafe { text(path, path_size) }.replace('\0', ".");
+    let value = STATE.with_borrow_mut(|state| {
+        state.calls.push(format!("property {path}"));
+        (path == "response.code_details" && state.phase == Some(2)).then_some(state.code_details)
+    });
+    match value {
+        // SAFETY: as the ABI has it.
+        Some(value) => unsafe { give(value.as_bytes().to_vec(), data, size) },
+        None => NOT_FOUND,
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_define_metric(_kind: u32, name: *const u8, size: usize, id: *mut u32) -> u32 {
+    // SAFETY: as the ABI has it.
+    let name = unsafe { text(name, size) };
+    STATE.with_borrow_mut(|state| {
+        state.calls.push("define".to_owned());
+        state.metrics.push((name, 0));
+        // SAFETY: the SDK passes a pointer to its own local.
+        unsafe { *id = u32::try_from(state.metrics.len()).expect("fits") };
+    });
+    OK
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_increment_metric(id: u32, offset: i64) -> u32 {
+    STATE.with_borrow_mut(|state| {
+        state.calls.push("increment".to_owned());
+        match state.metrics.get_mut(id as usize - 1) {
+            Some((_, value)) => {
+                *value += offset;
+                OK
+            }
+            None => NOT_FOUND,
+        }
+    })
+}
+
+/// Functions that the SDK links to and the filter does not call.
+macro_rules! uncalled {
+    ($($name:ident($($type:ty),*);)*) => {$(
+        #[unsafe(no_mangle)]
+        extern "C" fn $name($(_: $type),*) -> u32 {
+            eprintln!("the filter called {}, which this host does not have", stringify!($name));
+            INTERNAL_FAILURE
+        }
+    )*};
+}
+
+type In = *const u8;
+type Out = *mut *mut u8;
+type Size = *mut usize;
+
+uncalled! {
+    proxy_get_log_level(*mut u32);
+    proxy_set_tick_period_milliseconds(u32);
+    proxy_set_buffer_bytes(u32, usize, usize, In, usize);
+    proxy_set_header_map_pairs(u32, In, usize);
+    proxy_set_property(In, usize, In, usize);
+    proxy_get_shared_data(In, usize, Out, Size, *mut u32);
+    proxy_set_shared_data(In, usize, In, usize, u32);
+    proxy_register_shared_queue(In, usize, *mut u32);
+    proxy_resolve_shared_queue(In, usize, In, usize, *mut u32);
+    proxy_dequeue_shared_queue(u32, Out, Size);
+    proxy_enqueue_shared_queue(u32, In, usize);
+    proxy_continue_stream(u32);
+    proxy_close_stream(u32);
+    proxy_send_local_response(u32, In, usize, In, usize, In, usize, i32);
+    proxy_http_call(In, usize, In, usize, In, usize, In, usize, u32, *mut u32);
+    proxy_grpc_call(In, usize, In, usize, In, usize, In, usize, In, usize, u32, *mut u32);
+    proxy_grpc_stream(In, usize, In, usize, In, usize, In, usize, *mut u32);
+    proxy_grpc_send(u32, In, usize, bool);
+    proxy_grpc_cancel(u32);
+    proxy_grpc_close(u32);
+    proxy_get_status(*mut u32, Out, Size);
+    proxy_set_effective_context(u32);
+    proxy_call_foreign_function(In, usize, In, usize, Out, Size);
+    proxy_done();
+    proxy_get_metric(u32, *mut u64);
+    proxy_record_metric(u32, u64);
+}
