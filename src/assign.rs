@@ -115,7 +115,7 @@ impl<V: Clone + PartialEq> Layout<V> {
     /// top, and shares that don't meet never move each other.
     #[must_use]
     pub fn new(stable: V, others: &[(V, Share)]) -> Self {
-        let mut free = vec![0..SLOTS];
+        let mut free = Vec::from([Range { start: 0, end: SLOTS }]);
         let mut taken: Vec<(Range<u32>, V)> = Vec::new();
         for (i, (owner, share)) in others.iter().enumerate() {
             let run = take(&mut free, anchor(i / 2), Direction::of(i), share.0);

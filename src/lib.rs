@@ -10,6 +10,15 @@
 //! [`config`] stands before all of this: it turns JSON into types that can't be wrong.
 
 #![forbid(unsafe_code)]
+// A panic takes a worker of the proxy down.
+#![deny(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unreachable,
+    clippy::todo
+)]
 
 pub mod assign;
 pub mod cache;

@@ -8,7 +8,8 @@ use proxy_wasm::types::ContextType;
 
 use super::host;
 use super::stream::Stream;
-use crate::config::Config;
+use crate::config::{App, Config};
+use crate::version::VersionRef;
 
 #[derive(Default)]
 pub(super) struct Root {
@@ -21,7 +22,11 @@ impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         match Config::parse(&host::configuration(size)) {
             Ok(config) => {
-                info!("configuration {} taken: {}", config.digest, summary(&config));
+                info!(
+                    "configuration {} taken, apps: {}",
+                    config.digest,
+                    summary(&config)
+                );
                 self.config = Some(Rc::new(config));
                 true
             }
@@ -43,17 +48,23 @@ impl RootContext for Root {
     }
 }
 
-/// `2 apps: web-api (v1 90%, v2 10%), cart (off)`
+/// How many apps a log line names.
+const NAMED: usize = 10;
+
+/// `web-api (v1 90%, v2 10%), cart (off: v1 100%), and 3 more`
 fn summary(config: &Config) -> String {
-    let apps: Vec<_> = config
-        .apps()
-        .map(|app| {
-            let version =
-                |version: &crate::version::VersionRef| format!("{version} {}%", version.share.percent());
-            let versions: Vec<_> = app.versions.iter().map(version).collect();
-            let off = if app.enabled { "" } else { "off: " };
-            format!("{} ({off}{})", app.name, versions.join(", "))
-        })
-        .collect();
-    format!("{} apps: {}", apps.len(), apps.join(", "))
+    let mut apps: Vec<_> = config.apps().take(NAMED).map(|app| describe(app)).collect();
+    match config.apps().count().saturating_sub(NAMED) {
+        0 if apps.is_empty() => apps.push("none".to_owned()),
+        0 => {}
+        more => apps.push(format!("and {more} more")),
+    }
+    apps.join(", ")
+}
+
+fn describe(app: &App) -> String {
+    let version = |version: &VersionRef| format!("{version} {}%", version.share.percent());
+    let versions: Vec<_> = app.versions.iter().map(version).collect();
+    let off = if app.enabled { "" } else { "off: " };
+    format!("{} ({off}{})", app.name, versions.join(", "))
 }

@@ -1,0 +1,85 @@
+# Two commands matter: `make demo` shows what pinion does on a real Envoy, `make test` proves it.
+# Everything they need beyond Rust, Python, Node and make is installed under .tools/.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# The binary's version is that of the wasm-bindgen crate in Cargo.lock.
+WASM_BINDGEN := 0.2.126
+PYTHON := .tools/venv/bin/python
+SOURCES := $(shell find src module/src -name '*.rs') Cargo.toml Cargo.lock module/Cargo.toml
+RUNNER := .tools/bin/wasm-bindgen-test-runner
+
+.PHONY: help
+help: ## Show this
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+.PHONY: demo
+demo: dist/pinion.wasm $(PYTHON) ## Run every scenario on a real Envoy and show what happened
+	@PYTHONPATH=tests $(PYTHON) -m demo
+
+.PHONY: run
+run: dist/pinion.wasm $(PYTHON) ## Leave the scenarios serving on local ports, with curl lines to try
+	@PYTHONPATH=tests $(PYTHON) -m demo --serve
+
+.PHONY: test
+test: test-native test-wasm32 test-envoy ## Pass every test
+	@echo "make test: everything passed"
+
+.PHONY: test-native
+test-native: ## The tests that need nothing but Rust
+	cargo test --workspace --exclude pinion-module
+
+.PHONY: test-wasm32
+test-wasm32: $(RUNNER) .tools/targets ## The core's tests in wasm32, in Node
+	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(abspath $(RUNNER)) \
+		cargo test --no-default-features --target wasm32-unknown-unknown --lib --test core
+
+.PHONY: test-envoy
+test-envoy: dist/pinion.wasm $(PYTHON) ## The tests on the oldest and the newest Envoy
+	$(PYTHON) -m pytest
+
+.PHONY: check
+check: .tools/targets ## Formatting, lints on host and wasm, documentation
+	cargo fmt --all --check
+	cargo clippy --workspace --exclude pinion-module --all-targets -- -D warnings
+	cargo clippy --no-default-features --target wasm32-unknown-unknown -- -D warnings
+	cargo clippy --package pinion-module --target wasm32-wasip1 -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --exclude pinion-module --no-deps --quiet
+
+.PHONY: wasm
+wasm: dist/pinion.wasm ## Build the module: dist/pinion.wasm
+
+dist/pinion.wasm: $(SOURCES) tools/optimize.mjs tools/node_modules .tools/targets
+	cargo build --release --package pinion-module --target wasm32-wasip1
+	@mkdir -p dist
+	node tools/optimize.mjs target/wasm32-wasip1/release/pinion_module.wasm $@
+
+.PHONY: clean
+clean: ## Remove what was built; .tools stays
+	cargo clean
+	rm -rf dist tools/node_modules
+
+# What the above needs.
+
+.tools/targets:
+	@command -v cargo >/dev/null || { echo "Rust is missing: install rustup and the stable toolchain" >&2; exit 1; }
+	@command -v rustup >/dev/null || { echo "rustup is missing: it adds the wasm targets" >&2; exit 1; }
+	rustup target add wasm32-wasip1 wasm32-unknown-unknown
+	@mkdir -p .tools && touch $@
+
+tools/node_modules: tools/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is missing: install Node.js 20 or later" >&2; exit 1; }
+	npm ci --prefix tools --no-audit --no-fund
+	@touch $@
+
+$(PYTHON): tools/requirements.txt
+	@command -v python3 >/dev/null || { echo "python3 is missing: install Python 3.11 or later, with venv" >&2; exit 1; }
+	python3 -m venv .tools/venv
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+$(RUNNER):
+	@command -v node >/dev/null || { echo "node is missing: install Node.js 20 or later" >&2; exit 1; }
+	cargo install wasm-bindgen-cli --version $(WASM_BINDGEN) --locked --root .tools --quiet

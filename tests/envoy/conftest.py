@@ -1,0 +1,43 @@
+"""Runs what needs a real Envoy, on the oldest release that installs and on the newest."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from harness import envoy  # noqa: E402
+
+RELEASES = [envoy.OLDEST, envoy.NEWEST]
+
+
+@pytest.fixture(scope="session", params=RELEASES)
+def binary(request) -> Path:
+    """An Envoy binary; each test that asks for it runs on both."""
+    return envoy.installed(request.param)
+
+
+@pytest.fixture
+def start(request):
+    """Starts Envoys and upstreams that end with the test. If the test fails, each Envoy's log is shown."""
+    started = []
+    request.node.started = started
+
+    def enter(block):
+        started.append(block)
+        return block.__enter__()
+
+    yield enter
+    for block in reversed(started):
+        block.__exit__(None, None, None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.failed:
+        for block in getattr(item, "started", []):
+            if isinstance(block, envoy.Envoy):
+                report.sections.append((f"Envoy's log: {block.log_file}", block.log()[-20_000:]))
+    return report

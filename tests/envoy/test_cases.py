@@ -1,0 +1,84 @@
+"""The named cases of tests/cases through a real Envoy."""
+
+import asyncio
+import json
+import re
+import time
+
+from harness import bootstrap as make
+from harness.client import Connection, gather
+from harness.envoy import ROOT, Envoy
+from harness.upstream import Upstream
+
+FILES = sorted((ROOT / "tests" / "cases").glob("*.json"))
+GROUPS = [(file.name, group) for file in FILES for group in json.loads(file.read_text())]
+
+
+def timed(value: str, now: int) -> str:
+    """Puts Unix seconds for {now}, {now-60} and {now+60}."""
+    return re.sub(r"\{now([-+]\d+)?\}", lambda found: str(now + int(found[1] or 0)), value)
+
+
+def is_like(pattern: str, value: str, now: int) -> bool:
+    escaped = re.escape(pattern).replace(r"\{now\}", r"(\d{10})").replace(r"\{slot\}", r"\d{1,5}")
+    found = re.fullmatch(escaped, value, re.DOTALL)
+    return found is not None and all(abs(int(at) - now) <= 10 for at in found.groups())
+
+
+def differences(side: str, expected: dict, seen: list, now: int) -> list[str]:
+    wrong = []
+    for name, patterns in expected.items():
+        values = [value for field, value in seen if field == name]
+        alike = len(values) == len(patterns) and all(map(is_like, patterns, values, [now] * len(values)))
+        if not alike:
+            wrong.append(f"  {side} {name}: expected {patterns}, saw {values}")
+    return wrong
+
+
+async def run_case(port: int, case: dict) -> list[str]:
+    now = int(time.time())
+    request, answer, expect = (case.get(part, {}) for part in ("request", "answer", "expect"))
+    by = answer.get("by", "via_upstream")
+    headers = [(name, timed(value, now)) for name, value in request.get("headers", [])]
+    headers += [("x-test-by", by), ("x-test-answer", json.dumps(answer.get("headers", [])))]
+    connection = Connection(port)
+    response = await connection.request(
+        timed(request.get("path", "/"), now),
+        host=request.get("host", "shop.example.com"),
+        method=request.get("method", "GET"),
+        headers=headers,
+    )
+    await connection.close()
+    wrong = differences("response", expect.get("response", {}), response.headers, now)
+    if by == "via_upstream":
+        echo = response.echo()
+        upstream = [*echo.headers, (":path", echo.path)]
+        wrong += differences("upstream", expect.get("upstream", {}), upstream, now)
+    return wrong
+
+
+def test_every_case_holds_through_envoy(binary, start):
+    direct = {"match": {"prefix": "/", "headers": []}, "direct_response": {"status": 200}}
+    direct["match"]["headers"] = [{"name": "x-test-by", "string_match": {"exact": "direct_response"}}]
+    routes = [direct, make.to("none", x_test_by="no_healthy_upstream"), make.to("upstream")]
+    upstream = start(Upstream("upstream"))
+    listeners = [
+        make.listener(f"group-{i}", [{"name": "pinion", "typed_config": make.wasm(group["config"])}], routes)
+        for i, (_, group) in enumerate(GROUPS)
+    ]
+    clusters = [make.cluster("upstream", upstream.port), make.cluster("none", None)]
+    envoy = start(Envoy(make.bootstrap(listeners, clusters), binary=binary))
+    ports = [envoy.port(f"group-{i}") for i in range(len(GROUPS))]
+    cases = [
+        (f"{file}: {group['about']}: {case['name']}", port, case)
+        for (file, group), port in zip(GROUPS, ports)
+        for case in group["cases"]
+    ]
+    assert len(cases) > 150
+
+    async def run_all():
+        return await gather(run_case(port, case) for _, port, case in cases)
+
+    results = asyncio.run(run_all())
+    failed = ["\n".join([name, *wrong]) for (name, _, _), wrong in zip(cases, results) if wrong]
+    assert not failed, f"{len(failed)} of {len(cases)} cases failed\n\n" + "\n\n".join(failed)

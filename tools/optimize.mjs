@@ -1,0 +1,44 @@
+// Makes the module that is shipped of the one that the compiler left: without the exports that it never needs, for a
+// proxy enters the VM for each one that is there, used or not; and optimised.
+//
+//   node tools/optimize.mjs IN OUT
+
+import { readFileSync, writeFileSync } from "node:fs";
+import binaryen from "binaryen";
+
+// proxy_on_delete looks unused too, but without it the SDK keeps every stream for good.
+const KEPT = new Set([
+  "memory",
+  "_initialize",
+  "proxy_abi_version_0_2_1",
+  "proxy_on_memory_allocate",
+  "proxy_on_vm_start",
+  "proxy_on_configure",
+  "proxy_on_context_create",
+  "proxy_on_request_headers",
+  "proxy_on_response_headers",
+  "proxy_on_delete",
+]);
+
+const [from, to] = process.argv.slice(2);
+const before = readFileSync(from);
+const module = binaryen.readBinary(before);
+const names = Array.from({ length: module.getNumExports() }, (_, i) =>
+  binaryen.getExportInfo(module.getExportByIndex(i)).name,
+);
+const missing = [...KEPT].filter((name) => !names.includes(name));
+if (missing.length > 0) {
+  console.error(`${from} has no export ${missing.join(", ")}`);
+  process.exit(1);
+}
+names.filter((name) => !KEPT.has(name)).forEach((name) => module.removeExport(name));
+binaryen.setOptimizeLevel(3);
+binaryen.setShrinkLevel(1);
+module.optimize();
+if (!module.validate()) {
+  process.exit(1);
+}
+const after = module.emitBinary();
+writeFileSync(to, after);
+const kib = (bytes) => `${Math.ceil(bytes.length / 1024)} KiB`;
+console.log(`${to}: ${kib(after)} (${kib(before)} before), ${KEPT.size} of ${names.length} exports`);
