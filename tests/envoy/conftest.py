@@ -39,5 +39,5 @@ def pytest_runtest_makereport(item, call):
     if report.failed:
         for block in getattr(item, "started", []):
             if isinstance(block, envoy.Envoy):
-                report.sections.append((f"Envoy's log: {block.log_file}", block.log()[-20_000:]))
+                report.sections.append((f"Envoy's log: {block.binary}", block.log()[-20_000:]))
     return report

@@ -100,6 +100,7 @@ class Envoy:
         self.log_level = log_level
         self.home = Path(tempfile.mkdtemp(prefix="pinion-envoy-"))
         self.log_file = self.home / "envoy.log"
+        self.final_log = ""
         self.discovered: Path | None = None
         self.module = module
         self.process: subprocess.Popen | None = None
@@ -185,6 +186,8 @@ class Envoy:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        self.final_log = self.log()
+        shutil.rmtree(self.home, ignore_errors=True)
 
     def admin(self, path: str) -> str:
         """What the admin page at a path says."""
@@ -207,7 +210,10 @@ class Envoy:
         return {name: float(value) for name, value in ours}
 
     def log(self) -> str:
-        return self.log_file.read_text(errors="replace")
+        """All that it has logged so far."""
+        if self.log_file.exists():
+            return self.log_file.read_text(errors="replace")
+        return self.final_log
 
 
 class EnvoyFailed(Exception):

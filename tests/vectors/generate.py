@@ -1,9 +1,12 @@
-"""Writes the vectors of this folder with the code of docs/assignment.md, which shares nothing with the filter's."""
+"""Writes the vectors of this folder, or into another that is named, with the code of docs/assignment.md, which
+shares nothing with the filter's.
+"""
 
 import itertools
 import json
 import pathlib
 import re
+import sys
 
 HERE = pathlib.Path(__file__).parent
 
@@ -57,11 +60,12 @@ def layouts() -> list[dict]:
     return vectors
 
 
-def write(name: str, vectors: list[dict]) -> None:
+def write(path: pathlib.Path, vectors: list[dict]) -> None:
     lines = ",\n".join("  " + json.dumps(vector) for vector in vectors)
-    (HERE / name).write_text(f"[\n{lines}\n]\n")
+    path.write_text(f"[\n{lines}\n]\n")
 
 
 if __name__ == "__main__":
-    write("slots.json", slots())
-    write("layouts.json", layouts())
+    folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else HERE
+    write(folder / "slots.json", slots())
+    write(folder / "layouts.json", layouts())

@@ -1,0 +1,55 @@
+"""What the demo prints: a heading, progress while it works, and a table of what was expected and what was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+
+class Report:
+    def __init__(self) -> None:
+        self.console = Console(highlight=False)
+        if not self.console.is_terminal:
+            self.console.width = 110
+        self.passed = 0
+        self.failed = 0
+
+    def say(self, text: str) -> None:
+        self.console.print(text)
+
+    def scenario(self, number: int, title: str, about: str) -> Scenario:
+        self.console.print()
+        self.console.rule(f"[bold]{number}. {title}", align="left")
+        self.console.print(about)
+        return Scenario(self)
+
+
+class Scenario:
+    """One scenario's checks, shown together at its end."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self.table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        self.table.add_column("what was done")
+        self.table.add_column("expected")
+        self.table.add_column("seen")
+        self.table.add_column("")
+
+    def progress(self, text: str) -> None:
+        self.report.console.print(f"  [dim]… {text}")
+
+    def check(self, what: str, expected: object, seen: object, *, holds: Callable | None = None) -> None:
+        """Notes what was seen; it must equal what was expected, unless `holds` says what it must be."""
+        good = bool(holds(seen)) if holds else seen == expected
+        if good:
+            self.report.passed += 1
+        else:
+            self.report.failed += 1
+        mark = "[green]ok" if good else "[bold red]NOT AS IT SHOULD BE"
+        self.table.add_row(what, str(expected), str(seen), mark)
+
+    def show(self) -> None:
+        self.report.console.print(self.table)

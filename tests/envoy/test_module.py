@@ -1,0 +1,41 @@
+"""The module that is shipped, and the code that its documentation shows."""
+
+import json
+import subprocess
+import sys
+
+from harness.envoy import MODULE, ROOT
+
+EXPORTS = [
+    "_initialize",
+    "memory",
+    "proxy_abi_version_0_2_1",
+    "proxy_on_configure",
+    "proxy_on_context_create",
+    "proxy_on_delete",
+    "proxy_on_memory_allocate",
+    "proxy_on_request_headers",
+    "proxy_on_response_headers",
+    "proxy_on_vm_start",
+]
+
+
+def test_the_module_exports_only_what_it_needs():
+    script = """
+        const module = new WebAssembly.Module(require("fs").readFileSync(process.argv[1]));
+        console.log(JSON.stringify(WebAssembly.Module.exports(module).map((e) => e.name).sort()));
+    """
+    said = subprocess.run(["node", "-e", script, str(MODULE)], capture_output=True, text=True, check=True)
+    assert json.loads(said.stdout) == EXPORTS
+
+
+def test_the_module_is_small():
+    assert MODULE.stat().st_size <= 350 * 1024
+
+
+def test_the_vectors_are_those_of_the_documented_code(tmp_path):
+    script = ROOT / "tests" / "vectors" / "generate.py"
+    subprocess.run([sys.executable, script, tmp_path], check=True)
+    written = {path.name: path.read_text() for path in tmp_path.glob("*.json")}
+    assert len(written) == 2
+    assert written == {path.name: path.read_text() for path in script.parent.glob("*.json")}
