@@ -8,6 +8,7 @@ mod matching;
 mod pinning;
 mod text;
 mod versions;
+mod workload;
 
 use std::fmt;
 use std::rc::Rc;
@@ -21,18 +22,76 @@ use crate::pin::Pinning;
 use crate::rule::Rule;
 use crate::scope::ScopeMap;
 use crate::version::VersionRef;
+use crate::workload::Workload;
+
+use decode::{Checked, Cursor};
 
 pub use decode::ConfigError;
 
 /// A plugin configuration.
 #[derive(Debug)]
 pub struct Config {
+    /// What the filter is here.
+    pub role: Role,
+    /// The start of the SHA-256 of its bytes, in hexadecimal: tells two configurations apart in logs.
+    pub digest: String,
+    /// What an operator should know of, though it can be served.
+    pub warnings: Vec<String>,
+}
+
+/// What the filter is: one configuration makes it one of the two.
+#[derive(Debug)]
+pub enum Role {
+    /// Where versions are decided.
+    Edge(Edge),
+    /// Beside a version's pods.
+    Workload(Workload),
+}
+
+/// Where versions are decided.
+#[derive(Debug, Default)]
+pub struct Edge {
     apps: Vec<Rc<App>>,
     scopes: ScopeMap<Rc<App>>,
     /// The route headers of all apps, each once.
     pub route_headers: Vec<HeaderName>,
-    /// The start of the SHA-256 of its bytes, in hexadecimal: tells two configurations apart in logs.
-    pub digest: String,
+    /// Whether reason and app are also written as filter state.
+    pub access_log: AccessLog,
+}
+
+/// Whether reason and app are also written as filter state, for access logs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "on or off")]
+pub enum AccessLog {
+    #[default]
+    Off,
+    On,
+}
+
+/// What a configuration may take from where the proxy runs.
+pub trait Surroundings {
+    /// The proxy's node id, such as Istio's `router~…` for a gateway and `sidecar~…`.
+    fn node_id(&self) -> Option<String>;
+    /// A label of this proxy's pod.
+    fn node_label(&self, name: &str) -> Option<String>;
+    /// A variable of the VM's environment.
+    fn env(&self, name: &str) -> Option<String>;
+}
+
+/// No surroundings: no node, no environment.
+#[derive(Debug, Clone, Copy)]
+pub struct Nowhere;
+
+impl Surroundings for Nowhere {
+    fn node_id(&self) -> Option<String> {
+        None
+    }
+    fn node_label(&self, _: &str) -> Option<String> {
+        None
+    }
+    fn env(&self, _: &str) -> Option<String> {
+        None
+    }
 }
 
 /// An app: a service with several versions behind one host or path.
@@ -52,10 +111,21 @@ pub struct App {
     pub pinning: Pinning,
     /// Who may choose.
     pub overrides: Option<Override>,
+    /// What a route header that arrives is worth.
+    pub inbound: Inbound,
     /// The request header that routes.
     pub route_header: HeaderName,
     /// The response header that shows the version.
     pub response_header: HeaderName,
+}
+
+/// What a route header that arrives is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inbound {
+    /// Nothing: it is a client's word.
+    Strip,
+    /// It decides, so that a version stays the same over several hops.
+    Keep,
 }
 
 /// All that is wrong with a configuration; never empty.
@@ -86,18 +156,55 @@ impl Config {
     ///
     /// # Errors
     /// All that is wrong with it, each with path and reason.
-    pub fn parse(json: &[u8]) -> Result<Self, ConfigErrors> {
-        let (apps, scopes) = decode::decode(json, app::apps).map_err(ConfigErrors)?;
+    pub fn parse(json: &[u8], surroundings: &impl Surroundings) -> Result<Self, ConfigErrors> {
+        let mut warnings = Vec::new();
+        let read = |cursor: Cursor<'_>| root(&cursor, surroundings, &mut warnings);
+        let role = decode::decode(json, read).map_err(ConfigErrors)?;
+        let digest = Sha256::digest(json);
+        Ok(Config {
+            role,
+            digest: digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect(),
+            warnings,
+        })
+    }
+}
+
+/// Reads the whole document: an edge's or a workload's.
+fn root(cursor: &Cursor<'_>, around: &impl Surroundings, warnings: &mut Vec<String>) -> Checked<Role> {
+    cursor.object(|fields| {
+        let apps = fields.optional("apps", |list| app::apps(&list, around));
+        let access_log = fields.optional("accessLog", |flag| flag.boolean());
+        let workload = workload::workload(fields, around, warnings);
+        let (apps, access_log, workload) = (apps?, access_log?, workload?);
+        match (apps, access_log, workload) {
+            (Some(_), _, Some(_)) => fields.fail(
+                "apps",
+                "must not stand beside stamp or mirror: edge and workload are two plugins",
+            ),
+            (None, Some(_), Some(_)) => fields.fail("accessLog", "is the edge's, beside apps"),
+            (None, None, Some(workload)) => Ok(Role::Workload(workload)),
+            (apps, access_log, None) => {
+                let access_log = match access_log {
+                    Some(true) => AccessLog::On,
+                    Some(false) | None => AccessLog::Off,
+                };
+                Ok(Role::Edge(Edge::new(apps.unwrap_or_default(), access_log)))
+            }
+        }
+    })
+}
+
+impl Edge {
+    fn new((apps, scopes): app::Apps, access_log: AccessLog) -> Self {
         let mut route_headers: Vec<_> = apps.iter().map(|app| app.route_header.clone()).collect();
         route_headers.sort();
         route_headers.dedup();
-        let digest = Sha256::digest(json);
-        Ok(Config {
+        Edge {
             apps,
             scopes,
             route_headers,
-            digest: digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect(),
-        })
+            access_log,
+        }
     }
 
     /// The app of a normalized host and a path without query.

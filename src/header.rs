@@ -38,13 +38,18 @@ impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for [(N, V)] {
 
 /// A field name in lower case that this filter may read or write.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct HeaderName(Box<str>);
+pub struct HeaderName(Cow<'static, str>);
 
 impl HeaderName {
+    /// A name of this filter's own, which is a token in lower case.
+    pub(crate) const fn ours(name: &'static str) -> Self {
+        HeaderName(Cow::Borrowed(name))
+    }
+
     /// A token (RFC 9110 section 5.1); upper case is folded.
     #[must_use]
     pub fn new(name: &str) -> Option<Self> {
-        is_token(name).then(|| HeaderName(name.to_ascii_lowercase().into()))
+        is_token(name).then(|| HeaderName(Cow::Owned(name.to_ascii_lowercase())))
     }
 
     /// The name, in lower case.

@@ -20,13 +20,16 @@
     clippy::todo
 )]
 
+pub mod ambient;
 pub mod assign;
 pub mod cache;
+pub mod claim;
 pub mod config;
 pub mod cookie;
 pub mod edit;
 pub mod header;
 pub mod metrics;
+pub mod mirror;
 pub mod overrides;
 pub mod pin;
 pub mod policy;
@@ -35,4 +38,6 @@ pub mod proxy;
 pub mod request;
 pub mod rule;
 pub mod scope;
+pub mod shares;
 pub mod version;
+pub mod workload;

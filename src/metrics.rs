@@ -3,78 +3,75 @@
 //! Proxy-Wasm metrics have no labels. A label is written into the name as `TAG=.=VALUE;.;`, and one tag rule of Envoy's
 //! per label, `(TAG=\.=(.*?);\.;)`, takes it out again. Only configured names enter a name, never a client's bytes.
 
-use std::fmt;
-
-use crate::pin::Rejection;
-use crate::policy::Reason;
-
-/// A counter of one app.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Counter<'a> {
-    /// A request decided.
+/// A counter or gauge with its labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Metric<'a> {
+    /// Counts requests that the edge decided.
     Requests {
+        /// The app's name.
+        app: &'a str,
         /// The version's name.
         version: &'a str,
-        /// [`Reason::as_str`].
+        /// [`Reason::as_str`](crate::policy::Reason::as_str).
         reason: &'static str,
     },
-    /// A pin that did not hold.
+    /// Counts requests whose pins did not hold.
     PinsRejected {
-        /// [`Rejection::as_str`].
+        /// The app's name.
+        app: &'a str,
+        /// [`Rejection::as_str`](crate::pin::Rejection::as_str).
         cause: &'static str,
     },
-    /// An upstream that says it is another version than the one decided.
+    /// Counts responses whose upstream says that it is another version than the one decided.
     VersionMismatch {
+        /// The app's name.
+        app: &'a str,
         /// The name of the version decided.
         version: &'a str,
     },
+    /// Counts mirrored requests at a workload.
+    Mirrored {
+        /// [`Outcome::as_str`](crate::workload::Outcome::as_str).
+        outcome: &'static str,
+    },
+    /// Shows a version's share in slots, 0 to 100,000: the only gauge.
+    ShareSlots {
+        /// The app's name.
+        app: &'a str,
+        /// The version's name.
+        version: &'a str,
+    },
 }
 
-impl<'a> Counter<'a> {
-    /// A request that went to a version for a reason.
-    #[must_use]
-    pub fn requests(version: &'a str, reason: Reason) -> Self {
-        Counter::Requests {
-            version,
-            reason: reason.as_str(),
-        }
-    }
-
-    /// A pin that did not hold.
-    #[must_use]
-    pub fn pins_rejected(cause: Rejection) -> Self {
-        Counter::PinsRejected {
-            cause: cause.as_str(),
-        }
-    }
-
+impl Metric<'_> {
     /// The name that Envoy knows it by.
     #[must_use]
-    pub fn name(&self, app: &str) -> String {
-        let app = Tag("pin_app", app);
+    pub fn name(&self) -> String {
         match self {
-            Counter::Requests { version, reason } => {
-                let (version, reason) = (Tag("pin_version", version), Tag("pin_reason", reason));
-                format!("{app}{version}{reason}pinion_requests_total")
+            Metric::Requests { app, version, reason } => {
+                let tags = [("app", *app), ("version", *version), ("reason", *reason)];
+                tagged(&tags, "requests_total")
             }
-            Counter::PinsRejected { cause } => {
-                let cause = Tag("pin_cause", cause);
-                format!("{app}{cause}pinion_pins_rejected_total")
+            Metric::PinsRejected { app, cause } => {
+                tagged(&[("app", *app), ("cause", *cause)], "pins_rejected_total")
             }
-            Counter::VersionMismatch { version } => {
-                let version = Tag("pin_version", version);
-                format!("{app}{version}pinion_version_mismatch_total")
+            Metric::VersionMismatch { app, version } => {
+                tagged(&[("app", *app), ("version", *version)], "version_mismatch_total")
+            }
+            Metric::Mirrored { outcome } => tagged(&[("outcome", *outcome)], "mirrored_total"),
+            Metric::ShareSlots { app, version } => {
+                tagged(&[("app", *app), ("version", *version)], "share_slots")
             }
         }
     }
 }
 
-struct Tag<'a>(&'a str, &'a str);
-
-impl fmt::Display for Tag<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}=.={};.;", self.0, self.1)
-    }
+fn tagged(tags: &[(&str, &str)], name: &str) -> String {
+    let tags: String = tags
+        .iter()
+        .map(|(tag, value)| format!("pin_{tag}=.={value};.;"))
+        .collect();
+    format!("{tags}pinion_{name}")
 }
 
 #[cfg(test)]
@@ -85,21 +82,37 @@ mod tests {
 
     #[test]
     fn tags_stand_before_the_name() {
-        for (counter, name) in [
+        let (app, version) = ("web-api", "v2");
+        for (metric, name) in [
             (
-                Counter::requests("v2", Reason::Pin),
+                Metric::Requests {
+                    app,
+                    version,
+                    reason: "pin",
+                },
                 "pin_app=.=web-api;.;pin_version=.=v2;.;pin_reason=.=pin;.;pinion_requests_total",
             ),
             (
-                Counter::pins_rejected(Rejection::Expired),
+                Metric::PinsRejected {
+                    app,
+                    cause: "expired",
+                },
                 "pin_app=.=web-api;.;pin_cause=.=expired;.;pinion_pins_rejected_total",
             ),
             (
-                Counter::VersionMismatch { version: "v2" },
+                Metric::VersionMismatch { app, version },
                 "pin_app=.=web-api;.;pin_version=.=v2;.;pinion_version_mismatch_total",
             ),
+            (
+                Metric::Mirrored { outcome: "tagged" },
+                "pin_outcome=.=tagged;.;pinion_mirrored_total",
+            ),
+            (
+                Metric::ShareSlots { app, version },
+                "pin_app=.=web-api;.;pin_version=.=v2;.;pinion_share_slots",
+            ),
         ] {
-            assert_eq!(counter.name("web-api"), name);
+            assert_eq!(metric.name(), name);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Overrides: how a tester asks for a version by name, and who may.
 
+use crate::ambient::Ambient;
 use crate::header::{HeaderName, Headers, trim_ows};
 use crate::request::Request;
 use crate::rule::Match;
@@ -26,7 +27,11 @@ pub enum Allow {
 impl Override {
     /// The version's name that an allowed tester asks for in this app.
     #[must_use]
-    pub fn wanted<H: Headers + ?Sized>(&self, app: &str, request: &Request<'_, H>) -> Option<String> {
+    pub fn wanted<H: Headers + ?Sized, A: Ambient>(
+        &self,
+        app: &str,
+        request: &Request<'_, H, A>,
+    ) -> Option<String> {
         let value = request.headers.joined(self.header.as_str())?;
         let wanted = named(std::str::from_utf8(&value).ok()?, app)?;
         let allowed = match &self.allow {

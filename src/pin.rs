@@ -5,8 +5,9 @@
 
 use std::fmt;
 
+use crate::ambient::Ambient;
 use crate::assign::Slot;
-use crate::cookie::CookieTemplate;
+use crate::cookie::{self, CookieTemplate};
 use crate::header::{HeaderName, Headers};
 use crate::request::Request;
 use crate::version::{State, VersionRef};
@@ -60,16 +61,24 @@ pub enum Key {
     Header(HeaderName),
     /// In a cookie.
     Cookie(String),
+    /// In a claim of a verified token, which must be a string.
+    Claim(String),
 }
 
 impl Key {
     /// The slot of the client's key, if it is there and not empty.
     #[must_use]
-    pub fn slot<H: Headers + ?Sized>(&self, app: &str, epoch: u32, request: &Request<'_, H>) -> Option<Slot> {
+    pub fn slot<H: Headers + ?Sized, A: Ambient>(
+        &self,
+        app: &str,
+        epoch: u32,
+        request: &Request<'_, H, A>,
+    ) -> Option<Slot> {
         let slot = |key: &[u8]| (!key.is_empty()).then(|| Slot::of_key(app, epoch, key));
         match self {
             Key::Header(name) => slot(&request.headers.joined(name.as_str())?),
-            Key::Cookie(name) => slot(crate::cookie::values(request.headers, name).next()?),
+            Key::Cookie(name) => slot(cookie::values(request.headers, name).next()?),
+            Key::Claim(name) => slot(&request.ambient.claim(name)?),
         }
     }
 }

@@ -1,38 +1,33 @@
-//! The decision: which version a request goes to and why, and what its response then carries.
+//! The edge's decision: which version a request goes to and why, and what its response then carries.
 //!
 //! Everything here is a function of the configuration, the message, the clock and chance; no call reaches the host.
-//! The order of the steps is a promise to users: override, rule, key, pin, draw.
+//! The order of the steps is a promise to users: override, inbound, rule, key, pin, draw.
 
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use crate::ambient::Ambient;
 use crate::assign::{Layout, Slot};
 use crate::cache;
-use crate::config::{App, Config};
+use crate::config::{App, Edge, Inbound};
 use crate::cookie::{self, Scheme};
 use crate::edit::Edit;
-use crate::header::Headers;
-use crate::pin::{Follow, Held, Pin, Rejection, Renewal};
+use crate::header::{HeaderName, Headers};
+use crate::mirror;
+use crate::pin::{Follow, Held, Key, Pin, Rejection, Renewal};
 use crate::request::{Request, percent_decoded};
 use crate::rule::Target;
 use crate::version::{State, VersionRef};
 
-/// The headers that tell a mirrored request from a real one: a client's own are removed.
-pub const MIRROR_MARKS: [&str; 2] = ["x-mirrored", "x-pinion-mirror"];
-
-/// What a decision takes from the world around it. Each is asked for only if needed.
-pub trait Ambient {
-    /// Unix seconds.
-    fn now(&self) -> u64;
-    /// A fair draw.
-    fn draw(&self) -> Slot;
-}
+/// The marks of mirrored requests: a client's own are removed.
+const MIRROR_MARKS: &[HeaderName; 2] = &[mirror::TAG, mirror::MARK];
 
 /// Which step decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the steps are explained in the README")]
 pub enum Reason {
     Override,
+    Inbound,
     Rule,
     Key,
     Pin,
@@ -45,6 +40,7 @@ impl Reason {
     pub fn as_str(self) -> &'static str {
         match self {
             Reason::Override => "override",
+            Reason::Inbound => "inbound",
             Reason::Rule => "rule",
             Reason::Key => "key",
             Reason::Pin => "pin",
@@ -78,11 +74,11 @@ pub struct NewPin {
 }
 
 /// Decides a request. None: it belongs to no app that is enabled.
-pub fn decide<H: Headers + ?Sized>(config: &Config, headers: &H, ambient: &impl Ambient) -> Option<Decision> {
-    let request = Request::new(headers);
-    let app = config.app(&request.host, request.path)?;
+pub fn decide<H: Headers + ?Sized>(edge: &Edge, headers: &H, ambient: &impl Ambient) -> Option<Decision> {
+    let request = Request::new(headers, ambient);
+    let app = edge.app(&request.host, request.path)?;
     app.enabled.then(|| {
-        let place = Place::find(app, &request, ambient);
+        let place = Place::find(app, &request);
         Decision {
             app: app.clone(),
             version: place.version,
@@ -117,9 +113,12 @@ impl Place {
         }
     }
 
-    fn find<H: Headers + ?Sized>(app: &App, request: &Request<'_, H>, ambient: &impl Ambient) -> Self {
+    fn find<H: Headers + ?Sized, A: Ambient>(app: &App, request: &Request<'_, H, A>) -> Self {
         if let Some(version) = overridden(app, request) {
             return Place::of(version, Reason::Override);
+        }
+        if let Some(version) = inbound(app, request) {
+            return Place::of(version, Reason::Inbound);
         }
         match app
             .rules
@@ -128,18 +127,37 @@ impl Place {
             .map(|rule| &rule.target)
         {
             Some(Target::Version(version)) => Place::of(version, Reason::Rule),
-            Some(Target::Split(layout)) => Client::find(app, request, ambient).split(app, layout),
-            None => Client::find(app, request, ambient).place(app),
+            Some(Target::Split(layout)) => Client::find(app, request).split(app, layout),
+            None => Client::find(app, request).place(app),
         }
     }
 }
 
 /// The version that an allowed tester asks for: any of the app's but a retired one.
-fn overridden<'a, H: Headers + ?Sized>(app: &'a App, request: &Request<'_, H>) -> Option<&'a VersionRef> {
+fn overridden<'a, H: Headers + ?Sized, A: Ambient>(
+    app: &'a App,
+    request: &Request<'_, H, A>,
+) -> Option<&'a VersionRef> {
     let wanted = app.overrides.as_ref()?.wanted(&app.name, request)?;
+    living(app, wanted.as_bytes())
+}
+
+/// The version that a route header names which arrived, where that is worth something.
+fn inbound<'a, H: Headers + ?Sized, A: Ambient>(
+    app: &'a App,
+    request: &Request<'_, H, A>,
+) -> Option<&'a VersionRef> {
+    match app.inbound {
+        Inbound::Strip => None,
+        Inbound::Keep => living(app, &request.headers.joined(app.route_header.as_str())?),
+    }
+}
+
+/// The version of that name, unless it is retired.
+fn living<'a>(app: &'a App, name: &[u8]) -> Option<&'a VersionRef> {
     app.versions
         .iter()
-        .find(|version| version.name == wanted && version.state != State::Retired)
+        .find(|version| version.name.as_bytes() == name && version.state != State::Retired)
 }
 
 /// Where a client stands before shares and splits are looked at.
@@ -159,13 +177,13 @@ enum Client {
 }
 
 impl Client {
-    fn find<H: Headers + ?Sized>(app: &App, request: &Request<'_, H>, ambient: &impl Ambient) -> Self {
+    fn find<H: Headers + ?Sized, A: Ambient>(app: &App, request: &Request<'_, H, A>) -> Self {
         let pinning = &app.pinning;
-        let key = |key: &crate::pin::Key| key.slot(&app.name, pinning.epoch, request);
+        let key = |key: &Key| key.slot(&app.name, pinning.epoch, request);
         if let Some(slot) = pinning.keys.iter().find_map(key) {
             return Client::Keyed(slot);
         }
-        let now = ambient.now();
+        let now = request.ambient.now();
         let rejected = match carried_pin(app, request, now) {
             Ok(held) => return Client::Pinned { held, now },
             Err(rejected) => rejected,
@@ -173,7 +191,7 @@ impl Client {
         if request.is_preflight() {
             return Client::Preflight;
         }
-        let slot = ambient.draw();
+        let slot = request.ambient.draw();
         Client::Drawn { slot, now, rejected }
     }
 
@@ -241,9 +259,9 @@ fn renewed(app: &App, held: &Held, version: &VersionRef, now: u64) -> Option<(Ve
 }
 
 /// The first pin that holds: header, then query, then cookies. If none does, why the first did not.
-fn carried_pin<H: Headers + ?Sized>(
+fn carried_pin<H: Headers + ?Sized, A: Ambient>(
     app: &App,
-    request: &Request<'_, H>,
+    request: &Request<'_, H, A>,
     now: u64,
 ) -> Result<Held, Option<Rejection>> {
     let pinning = &app.pinning;
@@ -275,16 +293,16 @@ fn carried_pin<H: Headers + ?Sized>(
 ///
 /// The app's route header is replaced; that of any other app, and a client's own mirror mark, is taken out.
 pub fn request_edits<'a, H: Headers + ?Sized>(
-    config: &'a Config,
+    edge: &'a Edge,
     headers: &H,
     decision: Option<&'a Decision>,
 ) -> Vec<Edit<'a>> {
     let routed = decision.map(|decision| decision.app.route_header.as_str());
-    let strangers = config
+    let strangers = edge
         .route_headers
         .iter()
-        .map(|name| name.as_str())
         .chain(MIRROR_MARKS)
+        .map(HeaderName::as_str)
         .filter(|name| Some(*name) != routed && headers.first(name).is_some())
         .map(Edit::Remove);
     let route = decision.map(|decision| {

@@ -9,5 +9,5 @@ use root::Root;
 /// Makes the SDK's dispatcher serve this filter; a module's entry point calls it once.
 pub fn start() {
     proxy_wasm::set_log_level(proxy_wasm::types::LogLevel::Info);
-    proxy_wasm::set_root_context(|_| Box::new(Root::default()));
+    proxy_wasm::set_root_context(|id| Box::new(Root::new(id)));
 }

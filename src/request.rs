@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 
+use crate::ambient::Ambient;
 use crate::cookie::Scheme;
 use crate::header::Headers;
 use crate::scope::normalized_host;
 
 /// A borrowed view of one request.
 #[derive(Debug)]
-pub struct Request<'h, H: ?Sized> {
+pub struct Request<'h, H: ?Sized, A> {
     /// All its headers, pseudo-headers among them.
     pub headers: &'h H,
     /// The host, normalized.
@@ -16,12 +17,14 @@ pub struct Request<'h, H: ?Sized> {
     /// The path that Envoy routes on, without its query.
     pub path: &'h [u8],
     query: &'h [u8],
+    /// What else a decision may ask for.
+    pub ambient: &'h A,
 }
 
-impl<'h, H: Headers + ?Sized> Request<'h, H> {
+impl<'h, H: Headers + ?Sized, A: Ambient> Request<'h, H, A> {
     /// Takes host, path and query apart. What is missing (a `CONNECT` has no path) is empty.
     #[must_use]
-    pub fn new(headers: &'h H) -> Self {
+    pub fn new(headers: &'h H, ambient: &'h A) -> Self {
         let target = headers.first(":path").unwrap_or_default();
         let mark = target.iter().position(|b| *b == b'?');
         let (path, query) = match mark.and_then(|mark| target.split_at_checked(mark)) {
@@ -33,6 +36,7 @@ impl<'h, H: Headers + ?Sized> Request<'h, H> {
             host: normalized_host(headers.first(":authority").unwrap_or_default()),
             path,
             query,
+            ambient,
         }
     }
 
@@ -100,6 +104,7 @@ fn hex(digit: u8) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ambient::Still;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -119,7 +124,7 @@ mod tests {
             ("", "", None),
         ] {
             let headers = [(":path", target)];
-            let request = Request::new(headers.as_slice());
+            let request = Request::new(headers.as_slice(), &Still);
             assert_eq!(request.path, path.as_bytes(), "{target:?}");
             assert_eq!(request.query("a"), a.map(str::as_bytes), "{target:?}");
         }
@@ -132,11 +137,11 @@ mod tests {
             ("origin", "https://a"),
             ("access-control-request-method", "PUT"),
         ];
-        assert!(Request::new(full.as_slice()).is_preflight());
+        assert!(Request::new(full.as_slice(), &Still).is_preflight());
         for missing in 0..full.len() {
             let mut some = full.to_vec();
             some.remove(missing);
-            assert!(!Request::new(some.as_slice()).is_preflight());
+            assert!(!Request::new(some.as_slice(), &Still).is_preflight());
         }
     }
 

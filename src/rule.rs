@@ -2,7 +2,9 @@
 
 use regex_lite::Regex;
 
+use crate::ambient::Ambient;
 use crate::assign::Layout;
+use crate::claim;
 use crate::cookie;
 use crate::header::{HeaderName, Headers};
 use crate::request::Request;
@@ -33,7 +35,7 @@ pub enum Target {
 impl Rule {
     /// Whether any of the matches holds.
     #[must_use]
-    pub fn applies<H: Headers + ?Sized>(&self, request: &Request<'_, H>) -> bool {
+    pub fn applies<H: Headers + ?Sized, A: Ambient>(&self, request: &Request<'_, H, A>) -> bool {
         self.matches.is_empty() || self.matches.iter().any(|m| m.holds(request))
     }
 }
@@ -49,6 +51,8 @@ pub struct Match {
     pub cookies: Vec<(String, StringMatch)>,
     /// Each query parameter's first value must be as told.
     pub query_params: Vec<(String, StringMatch)>,
+    /// Each claim of a verified token must be as told; of a list, one item.
+    pub claims: Vec<(String, StringMatch)>,
     /// The method must be one of these, if there are any.
     pub methods: Vec<String>,
     /// The host must be one of these, if there are any.
@@ -60,7 +64,7 @@ pub struct Match {
 impl Match {
     /// Whether all of it holds.
     #[must_use]
-    pub fn holds<H: Headers + ?Sized>(&self, request: &Request<'_, H>) -> bool {
+    pub fn holds<H: Headers + ?Sized, A: Ambient>(&self, request: &Request<'_, H, A>) -> bool {
         let header = |(name, wanted): &(HeaderName, StringMatch)| {
             let value = request.headers.joined(name.as_str());
             value.is_some_and(|value| wanted.matches(&value))
@@ -72,6 +76,10 @@ impl Match {
         let parameter = |(name, wanted): &(String, StringMatch)| {
             request.query(name).is_some_and(|value| wanted.matches(value))
         };
+        let claim = |(name, wanted): &(String, StringMatch)| {
+            let value = request.ambient.claim(name);
+            value.is_some_and(|value| claim::texts(&value).into_iter().any(|text| wanted.matches(text)))
+        };
         one_of(&self.methods, |method| method.as_bytes() == request.method())
             && one_of(&self.hosts, |host| host.matches(&request.host))
             && one_of(&self.paths, |path| path.covers(request.path))
@@ -79,6 +87,7 @@ impl Match {
             && !self.without_headers.iter().any(header)
             && self.cookies.iter().all(cookie)
             && self.query_params.iter().all(parameter)
+            && self.claims.iter().all(claim)
     }
 }
 

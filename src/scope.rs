@@ -10,19 +10,23 @@ use std::fmt;
 /// An IPv6 address keeps its brackets.
 #[must_use]
 pub fn normalized_host(authority: &[u8]) -> Cow<'_, [u8]> {
-    let host = match authority.iter().rposition(|b| *b == b':') {
-        // In `[::1]` the last colon belongs to the address.
-        Some(colon) => match authority.split_at_checked(colon) {
-            Some((host, port)) if port.iter().skip(1).all(u8::is_ascii_digit) => host,
-            _ => authority,
-        },
-        None => authority,
-    };
+    let (host, _) = split_port(authority);
     let host = host.strip_suffix(b".").unwrap_or(host);
     if host.iter().any(u8::is_ascii_uppercase) {
         Cow::Owned(host.to_ascii_lowercase())
     } else {
         Cow::Borrowed(host)
+    }
+}
+
+/// The host of an authority, and its port with the colon before it, if it has one.
+#[must_use]
+pub fn split_port(authority: &[u8]) -> (&[u8], &[u8]) {
+    let colon = authority.iter().rposition(|b| *b == b':');
+    match colon.and_then(|colon| authority.split_at_checked(colon)) {
+        // In `[::1]` the last colon belongs to the address.
+        Some((host, port)) if port.iter().skip(1).all(u8::is_ascii_digit) => (host, port),
+        _ => (authority, &[]),
     }
 }
 

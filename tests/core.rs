@@ -1,25 +1,53 @@
 //! The core without a host: the named cases, the refusals and the public vectors, in native code and in wasm32.
 
+use std::collections::BTreeMap;
+
+use pinion::ambient::Ambient;
 use pinion::assign::{Layout, Share, Slot};
-use pinion::config::Config;
+use pinion::config::{AccessLog, Config, Edge, Role, Surroundings};
 use pinion::edit::Edit;
-use pinion::policy::{self, Ambient};
-use pinion_testing::case::{self, Answerer, Lines, Seen};
+use pinion::policy;
+use pinion::workload::{Outcome, Workload};
+use pinion_testing::case::{self, Answerer, Case, Lines, Seen};
 use pinion_testing::{refusal, vector};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 const NOW: u64 = 1_790_000_000;
 
-struct Fixed;
+/// The world of a case: a clock that stands, a draw that is always the same, and the case's claims.
+struct World<'a>(&'a BTreeMap<String, serde_json::Value>);
 
-impl Ambient for Fixed {
+impl Ambient for World<'_> {
     fn now(&self) -> u64 {
         NOW
     }
     fn draw(&self) -> Slot {
         Slot::from_random(0x5eed)
     }
+    fn claim(&self, name: &str) -> Option<Vec<u8>> {
+        case::claim_bytes(self.0.get(name)?)
+    }
+}
+
+/// Where every case runs, unless another node is named.
+struct Around<'a>(&'a str);
+
+impl Surroundings for Around<'_> {
+    fn node_id(&self) -> Option<String> {
+        Some(self.0.to_owned())
+    }
+    fn node_label(&self, name: &str) -> Option<String> {
+        value_of(&case::NODE_LABELS, name)
+    }
+    fn env(&self, name: &str) -> Option<String> {
+        value_of(&case::ENVIRONMENT, name)
+    }
+}
+
+fn value_of(pairs: &[(&str, &str)], name: &str) -> Option<String> {
+    let (_, value) = pairs.iter().find(|(key, _)| *key == name)?;
+    Some((*value).to_owned())
 }
 
 fn apply(edits: Vec<Edit<'_>>, lines: &mut Lines) {
@@ -35,24 +63,68 @@ fn apply(edits: Vec<Edit<'_>>, lines: &mut Lines) {
     }
 }
 
+fn run(config: &Config, case: &Case, now: u64) -> Seen {
+    match &config.role {
+        Role::Edge(edge) => at_edge(edge, case, now),
+        Role::Workload(workload) => at_workload(workload, case, now),
+    }
+}
+
+fn at_edge(edge: &Edge, case: &Case, now: u64) -> Seen {
+    let world = World(&case.claims);
+    let mut upstream = case.request_lines(now);
+    let decision = policy::decide(edge, upstream.as_slice(), &world);
+    let edits = policy::request_edits(edge, upstream.as_slice(), decision.as_ref());
+    apply(edits, &mut upstream);
+    let mut response = case.answer_lines();
+    let mut filter_state = BTreeMap::new();
+    if let Some(decision) = &decision {
+        if case.answer.by == Answerer::ViaUpstream {
+            let stamped = policy::stamp(decision, response.as_slice());
+            apply(stamped.edits, &mut response);
+        }
+        if edge.access_log == AccessLog::On {
+            filter_state.insert("pinion_app".to_owned(), decision.app.name.clone());
+            filter_state.insert("pinion_reason".to_owned(), decision.reason.as_str().to_owned());
+        }
+    }
+    Seen {
+        upstream,
+        response,
+        filter_state,
+        blocked: false,
+    }
+}
+
+fn at_workload(workload: &Workload, case: &Case, now: u64) -> Seen {
+    let world = World(&case.claims);
+    let request = case.request_lines(now);
+    let verdict = workload.judge(request.as_slice(), &world);
+    let blocked = verdict.outcome == Outcome::Blocked;
+    let mut upstream = request.clone();
+    apply(verdict.edits, &mut upstream);
+    let mut response = case.answer_lines();
+    if case.answer.by == Answerer::ViaUpstream && !blocked {
+        apply(workload.stamp().into_iter().collect(), &mut response);
+    }
+    Seen {
+        upstream,
+        response,
+        filter_state: BTreeMap::new(),
+        blocked,
+    }
+}
+
 #[test]
 fn every_case_holds_in_the_core() {
     case::run_all(
         |group, case, now| {
-            let config = Config::parse(group.config.to_string().as_bytes()).unwrap();
-            let mut upstream = case.request_lines(now);
-            let decision = policy::decide(&config, upstream.as_slice(), &Fixed);
-            let edits = policy::request_edits(&config, upstream.as_slice(), decision.as_ref());
-            apply(edits, &mut upstream);
-            let mut response = case.answer_lines();
-            if let Some(decision) = decision
-                .as_ref()
-                .filter(|_| case.answer.by == Answerer::ViaUpstream)
-            {
-                let stamped = policy::stamp(decision, response.as_slice());
-                apply(stamped.edits, &mut response);
-            }
-            Seen { upstream, response }
+            let config = group.config.to_string();
+            run(
+                &Config::parse(config.as_bytes(), &Around(case::NODE_ID)).unwrap(),
+                case,
+                now,
+            )
         },
         NOW,
     );
@@ -60,10 +132,41 @@ fn every_case_holds_in_the_core() {
 
 #[test]
 fn a_bad_configuration_is_refused_with_all_its_errors() {
-    refusal::check_all(|config| match Config::parse(config.as_bytes()) {
-        Ok(_) => Vec::new(),
-        Err(errors) => errors.iter().map(ToString::to_string).collect(),
-    });
+    refusal::check_all(
+        |refusal| match Config::parse(refusal.text().as_bytes(), &Around(&refusal.node)) {
+            Ok(_) => Vec::new(),
+            Err(errors) => errors.iter().map(ToString::to_string).collect(),
+        },
+    );
+}
+
+#[test]
+fn a_workload_that_lacks_what_it_is_told_to_stamp_is_warned_of() {
+    for (config, warnings) in [
+        (
+            r#"{"stamp": {"from": {"nodeLabel": "version"}, "label": {"env": "APP_VERSION"}}}"#,
+            &[][..],
+        ),
+        (
+            r#"{"stamp": {"from": {"nodeLabel": "release"}, "label": {"env": "NONE"}}}"#,
+            &["stamp.from: there is no label \"release\" of this node"],
+        ),
+        (
+            r#"{"stamp": {"from": {"nodeLabel": "version"}, "label": {"env": "NONE"}}}"#,
+            &["stamp.label: there is no environment variable \"NONE\""],
+        ),
+        (
+            r#"{"stamp": {"from": {"nodeLabel": "odd"}}}"#,
+            &["stamp.from: the label \"odd\" of this node is not 1 to 128 visible ASCII characters"],
+        ),
+        (
+            r#"{"stamp": {"from": {"env": "EMPTY"}}}"#,
+            &["stamp.from: the environment variable \"EMPTY\" is not 1 to 128 visible ASCII characters"],
+        ),
+    ] {
+        let config = Config::parse(config.as_bytes(), &Around("")).unwrap();
+        assert_eq!(config.warnings, warnings);
+    }
 }
 
 #[test]

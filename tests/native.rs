@@ -2,6 +2,7 @@
 //! an exchange costs in host calls.
 #![cfg(all(feature = "proxy", not(target_arch = "wasm32")))]
 
+use pinion::config::{Config, Nowhere};
 use pinion_testing::case::{self, Answerer, Lines};
 use pinion_testing::host::{self, Plugin};
 use serde_json::json;
@@ -36,11 +37,19 @@ fn answer(more: &[(&str, &str)]) -> Lines {
     all
 }
 
+/// What stands in metrics whose name ends so.
+fn metrics(end: &str) -> Vec<String> {
+    let metrics = host::metrics().into_iter();
+    let chosen = metrics.filter(|(name, _)| name.ends_with(end));
+    chosen.map(|(name, value)| format!("{name} {value}")).collect()
+}
+
 #[test]
 fn every_case_holds_through_the_dispatcher() {
     case::run_all(
         |group, case, now| {
             let plugin = start(&group.config);
+            plugin.claims(&case.claims);
             plugin.exchange(case.request_lines(now), case.answer.by, case.answer_lines())
         },
         NOW,
@@ -82,7 +91,7 @@ fn a_configuration_taken_is_logged_once_with_digest_apps_and_versions() {
         {"name": "cart", "hosts": ["b.org"], "enabled": false, "versions": [{"name": "v1"}]},
     ]});
     let _plugin = start(&config);
-    let digest = pinion::config::Config::parse(config.to_string().as_bytes())
+    let digest = Config::parse(config.to_string().as_bytes(), &Nowhere)
         .unwrap()
         .digest;
     assert_eq!(digest.len(), 12);
@@ -124,10 +133,7 @@ fn what_is_counted() {
         Answerer::DirectResponse,
         answer(&[("x-app-version", "v9")]),
     );
-    let counted: Vec<_> = host::metrics()
-        .into_iter()
-        .map(|(name, value)| format!("{name} {value}"))
-        .collect();
+    let counted = metrics("_total");
     assert_eq!(
         counted,
         [
@@ -141,6 +147,41 @@ fn what_is_counted() {
             "pin_app=.=shop;.;pin_version=.=v2;.;pin_reason=.=rule;.;pinion_requests_total 1",
         ]
     );
+}
+
+#[test]
+fn the_gauges_show_the_newest_configuration() {
+    let config = |weight: u32, version: &str| json!({"apps": [{"name": "shop", "versions": [{"name": "v1"}, {"name": version, "weight": weight}]}]});
+    let old = start(&config(10, "v2"));
+    let new = start(&config(20, "v3"));
+    let shown = [
+        "pin_app=.=shop;.;pin_version=.=v1;.;pinion_share_slots 80000",
+        "pin_app=.=shop;.;pin_version=.=v2;.;pinion_share_slots 0",
+        "pin_app=.=shop;.;pin_version=.=v3;.;pinion_share_slots 20000",
+    ];
+    assert_eq!(metrics("_slots"), shown);
+    drop(old);
+    assert_eq!(
+        metrics("_slots"),
+        shown,
+        "an old configuration keeps its hands off"
+    );
+    drop(new);
+    assert!(metrics("_slots").iter().all(|gauge| gauge.ends_with(" 0")));
+}
+
+#[test]
+fn mirrored_requests_are_counted_by_what_became_of_them() {
+    let plugin = start(&json!({"mirror": {"block": [{"paths": ["/mail"]}]}}));
+    let at = |path| lines(&[(":method", "GET"), (":authority", "a-shadow"), (":path", path)]);
+    for request in [at("/"), at("/x"), at("/mail"), request(&[])] {
+        plugin.exchange(request, Answerer::ViaUpstream, answer(&[]));
+    }
+    let counted = [
+        "pin_outcome=.=blocked;.;pinion_mirrored_total 1",
+        "pin_outcome=.=tagged;.;pinion_mirrored_total 2",
+    ];
+    assert_eq!(metrics("_total"), counted);
 }
 
 /// Host calls are what the filter costs. A change here is a change of its price.
@@ -208,6 +249,49 @@ fn an_exchange_costs_these_host_calls() {
         ("no app", elsewhere, Answerer::ViaUpstream, vec!["map 0"]),
     ] {
         assert_eq!(run(&request, by), calls, "{what}");
+    }
+}
+
+#[test]
+fn an_exchange_at_a_workload_costs_these_host_calls() {
+    let stamp = start(&json!({"stamp": {"from": {"nodeLabel": "version"}}}));
+    stamp.exchange(request(&[]), Answerer::ViaUpstream, answer(&[]));
+    let stamped = ["property response.code_details", "replace 2 x-app-version"];
+    assert_eq!(host::calls(), stamped);
+    let both = start(
+        &json!({"stamp": {"from": {"nodeLabel": "version"}}, "mirror": {"block": [{"paths": ["/mail"]}]}}),
+    );
+    let shadow = |path| lines(&[(":method", "GET"), (":authority", "a-shadow"), (":path", path)]);
+    for (what, request, calls) in [
+        (
+            "a live request",
+            request(&[]),
+            [&["map 0"][..], &stamped].concat(),
+        ),
+        (
+            "a mirrored request",
+            shadow("/"),
+            [
+                &[
+                    "map 0",
+                    "replace 0 x-mirrored",
+                    "replace 0 :authority",
+                    "increment",
+                ][..],
+                &stamped,
+            ]
+            .concat(),
+        ),
+        (
+            "a blocked request",
+            shadow("/mail"),
+            vec!["map 0", "increment", "answer", "property response.code_details"],
+        ),
+    ] {
+        // The first exchange of its kind also defines its counters.
+        both.exchange(request.clone(), Answerer::ViaUpstream, answer(&[]));
+        both.exchange(request, Answerer::ViaUpstream, answer(&[]));
+        assert_eq!(host::calls(), calls, "{what}");
     }
 }
 

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use pinion::ambient::Ambient;
 use pinion::assign::{Layout, SLOTS, Share, Slot};
-use pinion::config::Config;
+use pinion::config::{Config, Nowhere, Role};
 use pinion::cookie;
 use pinion::header::trim_ows;
 use pinion::overrides::named;
@@ -17,7 +18,22 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 const NOW: u64 = 1_790_000_000;
-const MAXIMAL: &str = include_str!("maximal.json");
+const EDGE: &str = include_str!("maximal-edge.json");
+const WORKLOAD: &str = include_str!("maximal-workload.json");
+
+struct Still;
+
+impl Ambient for Still {
+    fn now(&self) -> u64 {
+        NOW
+    }
+    fn draw(&self) -> Slot {
+        Slot::from_random(0)
+    }
+    fn claim(&self, _: &str) -> Option<Vec<u8>> {
+        None
+    }
+}
 
 /// Bytes that are near to what a parser looks for.
 fn near(alphabet: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
@@ -82,21 +98,24 @@ proptest! {
 
     #[test]
     fn no_configuration_panics(json in near(&["{", "}", "[", "]", "\"apps\"", ":", "\"name\"", "1", "null", ",", "\"versions\""])) {
-        let _ = Config::parse(&json);
+        let _ = Config::parse(&json, &Nowhere);
     }
 
     #[test]
     fn a_configuration_with_one_value_changed_is_taken_or_refused_with_reasons(
+        maximal in prop::sample::select(&[EDGE, WORKLOAD][..]),
         place in any::<prop::sample::Index>(),
         value in prop::sample::select(&["null", "0", "-1", "1.5", "\"\"", "\"x\"", "[]", "{}", "true", "[[]]", "\"*\""][..]),
     ) {
-        let mut config: serde_json::Value = serde_json::from_str(MAXIMAL).unwrap();
+        let mut config: serde_json::Value = serde_json::from_str(maximal).unwrap();
         let mut pointers = Vec::new();
         collect(&config, "", &mut pointers);
         let pointer = place.get(&pointers);
         *config.pointer_mut(pointer).unwrap() = serde_json::from_str(value).unwrap();
-        match Config::parse(config.to_string().as_bytes()) {
-            Ok(config) => prop_assert!(config.apps().all(|app| !app.versions.is_empty())),
+        match Config::parse(config.to_string().as_bytes(), &Nowhere) {
+            Ok(config) => match config.role {
+                Role::Edge(edge) => prop_assert!(edge.apps().all(|app| !app.versions.is_empty())),
+                Role::Workload(_) => {},
             Err(errors) => prop_assert!(errors.iter().count() > 0),
         }
     }
@@ -133,7 +152,7 @@ proptest! {
     #[test]
     fn a_target_is_taken_apart_without_loss(target in near(TARGET)) {
         let headers = [(":path", &target)];
-        let request = Request::new(headers.as_slice());
+        let request = Request::new(headers.as_slice(), &Still);
         prop_assert!(target.starts_with(request.path));
         prop_assert!(!request.path.contains(&b'?'));
         let _ = request.query("dpl");
@@ -269,7 +288,7 @@ proptest! {
     /// and no byte of its own in the response.
     #[test]
     fn any_request_is_decided(mut lines in request(), scoped: bool) {
-        let plugin = Plugin::start(pinion::proxy::start, MAXIMAL.as_bytes(), NOW).unwrap();
+        let plugin = Plugin::start(pinion::proxy::start, EDGE.as_bytes(), NOW).unwrap();
         if scoped {
             lines[1].1 = b"shop.example.com".to_vec();
             lines[2].1.insert(0, b'/');
@@ -295,6 +314,20 @@ proptest! {
             };
             prop_assert!(ours, "{name}: {value}");
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever reaches a workload: no panic, the tag says `true` or is not there, and the stamp is its own.
+    #[test]
+    fn any_request_is_judged(lines in request()) {
+        let plugin = Plugin::start(pinion::proxy::start, WORKLOAD.as_bytes(), NOW).unwrap();
+        let seen = plugin.exchange(lines, Answerer::ViaUpstream, vec![("x-app-version".to_owned(), b"?".to_vec())]);
+        let tags: Vec<_> = seen.upstream.iter().filter(|(name, _)| name == "x-mirrored").map(|(_, value)| value).collect();
+        prop_assert!(seen.blocked || tags.is_empty() || tags == [b"true"], "{tags:?}");
+        prop_assert_eq!(seen.response, vec![("x-app-version".to_owned(), b"2.0-SNAPSHOT".to_vec())]);
     }
 }
 

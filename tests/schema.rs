@@ -3,14 +3,17 @@
 
 use std::collections::BTreeSet;
 
-use pinion::config::Config;
+use pinion::config::{Config, Nowhere};
 use pinion_testing::{case, refusal};
 use serde_json::{Value, json};
 
-const MAXIMAL: &str = include_str!("maximal.json");
+const MAXIMA: [&str; 2] = [
+    include_str!("maximal-edge.json"),
+    include_str!("maximal-workload.json"),
+];
 
 /// What no schema sees: names that must be unique or known, sums, and fields that don't go together.
-const BEYOND_THE_SCHEMA: [&str; 31] = [
+const BEYOND_THE_SCHEMA: [&str; 34] = [
     "not JSON",
     "protobuf bytes of a Struct",
     "nothing",
@@ -42,6 +45,9 @@ const BEYOND_THE_SCHEMA: [&str; 31] = [
     "one header for two things",
     "a pin in the response header",
     "a pin in the route header",
+    "inbound kept on a gateway",
+    "another version than nobody knows",
+    "one header to tell and to detect",
 ];
 
 fn schema() -> Value {
@@ -49,7 +55,7 @@ fn schema() -> Value {
 }
 
 fn errors(config: &str) -> Vec<String> {
-    match Config::parse(config.as_bytes()) {
+    match Config::parse(config.as_bytes(), &Nowhere) {
         Ok(_) => Vec::new(),
         Err(errors) => errors.iter().map(ToString::to_string).collect(),
     }
@@ -73,9 +79,9 @@ fn the_schema_refuses_what_a_schema_can() {
 #[test]
 fn the_schema_takes_what_the_filter_takes() {
     let validator = jsonschema::validator_for(&schema()).unwrap();
-    let maximal: Value = serde_json::from_str(MAXIMAL).unwrap();
+    let maxima = MAXIMA.map(|maximal| serde_json::from_str(maximal).unwrap());
     let cases = case::groups().into_iter().map(|(_, group)| group.config);
-    for config in cases.chain([maximal]) {
+    for config in cases.chain(maxima) {
         assert_eq!(errors(&config.to_string()), Vec::<String>::new(), "{config}");
         if let Err(error) = validator.validate(&config) {
             panic!("{config}: {error} at {}", error.instance_path());
@@ -86,11 +92,19 @@ fn the_schema_takes_what_the_filter_takes() {
 /// In every object of a configuration that has all fields, the filter knows those that the schema has, and no other.
 #[test]
 fn the_schema_has_the_fields_that_the_filter_knows() {
-    let maximal: Value = serde_json::from_str(MAXIMAL).unwrap();
+    let mut compared = BTreeSet::new();
+    for maximal in MAXIMA {
+        compare_fields(&serde_json::from_str(maximal).unwrap(), &mut compared);
+    }
+    for field in ["apps[0].pin.cookie.partitioned", "mirror.detect.always"] {
+        assert!(compared.contains(field), "{compared:?}");
+    }
+}
+
+fn compare_fields(maximal: &Value, compared: &mut BTreeSet<String>) {
     let schema = schema();
     let mut objects = Vec::new();
-    collect_objects(&maximal, "", &mut objects);
-    let mut compared = BTreeSet::new();
+    collect_objects(maximal, "", &mut objects);
     for pointer in objects {
         let mut config = maximal.clone();
         let object = config.pointer_mut(&pointer).unwrap();
@@ -118,10 +132,6 @@ fn the_schema_has_the_fields_that_the_filter_knows() {
             .collect();
         compared.extend(given.iter().map(|field| format!("{path}{field}")));
     }
-    assert!(
-        compared.contains("apps[0].pin.cookie.partitioned"),
-        "{compared:?}"
-    );
 }
 
 fn collect_objects(value: &Value, pointer: &str, found: &mut Vec<String>) {

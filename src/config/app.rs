@@ -2,19 +2,20 @@
 
 use std::rc::Rc;
 
-use super::App;
 use super::decode::{Checked, Cursor, Fields, Invalid};
 use super::matching;
 use super::pinning;
 use super::text;
 use super::versions;
+use super::{App, Inbound, Surroundings};
 use crate::header::HeaderName;
 use crate::scope::{HostPattern, PathPrefix, ScopeMap};
 
-const DEFAULT_HEADER: &str = "x-app-version";
+/// Both on the request and on the response, unless told otherwise.
+pub(super) const DEFAULT_HEADER: HeaderName = HeaderName::ours("x-app-version");
 
 /// All apps, and where each is found.
-type Apps = (Vec<Rc<App>>, ScopeMap<Rc<App>>);
+pub(super) type Apps = (Vec<Rc<App>>, ScopeMap<Rc<App>>);
 
 /// An app and its place.
 struct Placed {
@@ -23,19 +24,15 @@ struct Placed {
     paths: Vec<PathPrefix>,
 }
 
-/// Reads the whole configuration.
-pub(super) fn apps(cursor: Cursor<'_>) -> Checked<Apps> {
-    cursor.object(|fields| {
-        fields.or("apps", Apps::default(), |list| {
-            let mut known: Apps = Apps::default();
-            // Each app is held against those before it, so that a clash has a place.
-            list.list(|cursor| {
-                let placed = app(&cursor)?;
-                add(&cursor, placed, &mut known)
-            })?;
-            Ok(known)
-        })
-    })
+/// Reads `apps`.
+pub(super) fn apps(list: &Cursor<'_>, around: &impl Surroundings) -> Checked<Apps> {
+    let mut known = Apps::default();
+    // Each app is held against those before it, so that a clash has a place.
+    list.list(|cursor| {
+        let placed = app(&cursor, around)?;
+        add(&cursor, placed, &mut known)
+    })?;
+    Ok(known)
 }
 
 fn add(cursor: &Cursor<'_>, placed: Placed, (apps, scopes): &mut Apps) -> Checked<()> {
@@ -73,7 +70,7 @@ fn add(cursor: &Cursor<'_>, placed: Placed, (apps, scopes): &mut Apps) -> Checke
     result
 }
 
-fn app(cursor: &Cursor<'_>) -> Checked<Placed> {
+fn app(cursor: &Cursor<'_>, around: &impl Surroundings) -> Checked<Placed> {
     cursor.object(|fields| {
         let name = fields.required("name", app_name);
         let enabled = fields.or("enabled", true, |enabled| enabled.boolean());
@@ -89,9 +86,9 @@ fn app(cursor: &Cursor<'_>) -> Checked<Placed> {
         };
         let pinning = pinning::pinning(fields, name.as_deref().unwrap_or_default());
         let overrides = fields.optional("override", matching::overrides);
-        let default = HeaderName::new(DEFAULT_HEADER).ok_or(Invalid)?;
-        let route_header = fields.or("routeHeader", default.clone(), text::own_header);
-        let response_header = fields.or("responseHeader", default, text::own_header);
+        let inbound = fields.or("inbound", Inbound::Strip, |word| inbound(&word, around));
+        let route_header = fields.or("routeHeader", DEFAULT_HEADER, text::own_header);
+        let response_header = fields.or("responseHeader", DEFAULT_HEADER, text::own_header);
         let (versions, pinning, overrides) = (versions?, pinning?, overrides?);
         let (route_header, response_header) = (route_header?, response_header?);
         distinct(
@@ -121,6 +118,7 @@ fn app(cursor: &Cursor<'_>) -> Checked<Placed> {
                 rules: rules?,
                 pinning,
                 overrides,
+                inbound: inbound?,
                 route_header,
                 response_header,
             }),
@@ -128,6 +126,16 @@ fn app(cursor: &Cursor<'_>) -> Checked<Placed> {
             paths: paths?,
         })
     })
+}
+
+/// On a gateway every route header is a stranger's word.
+fn inbound(cursor: &Cursor<'_>, around: &impl Surroundings) -> Checked<Inbound> {
+    let inbound = cursor.word(&[("strip", Inbound::Strip), ("keep", Inbound::Keep)])?;
+    let gateway = || around.node_id().is_some_and(|id| id.starts_with("router~"));
+    if inbound == Inbound::Keep && gateway() {
+        return cursor.fail("must be strip on a gateway: any client could choose its version there");
+    }
+    Ok(inbound)
 }
 
 /// A header has one meaning in an app.

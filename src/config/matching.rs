@@ -80,6 +80,9 @@ pub(super) fn one_match(cursor: Cursor<'_>) -> Checked<Match> {
         let query_params = fields.or("queryParams", Vec::new(), |map| {
             map.entries(|name, value| Ok((text::parameter_named(name, &value)?, string_match(&value)?)))
         });
+        let claims = fields.or("claims", Vec::new(), |map| {
+            map.entries(|name, value| Ok((text::claim_named(name, &value)?, string_match(&value)?)))
+        });
         let methods = fields.or("methods", Vec::new(), |list| list.some(text::token));
         let hosts = fields.or("hosts", Vec::new(), |list| list.some(text::host));
         let paths = fields.or("paths", Vec::new(), |list| list.some(text::path));
@@ -88,6 +91,7 @@ pub(super) fn one_match(cursor: Cursor<'_>) -> Checked<Match> {
             without_headers: without_headers?,
             cookies: cookies?,
             query_params: query_params?,
+            claims: claims?,
             methods: methods?,
             hosts: hosts?,
             paths: paths?,
@@ -105,6 +109,7 @@ impl Match {
             && self.without_headers.is_empty()
             && self.cookies.is_empty()
             && self.query_params.is_empty()
+            && self.claims.is_empty()
             && self.methods.is_empty()
             && self.hosts.is_empty()
             && self.paths.is_empty()

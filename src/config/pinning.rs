@@ -69,10 +69,12 @@ fn key(cursor: Cursor<'_>) -> Checked<Key> {
     cursor.object(|fields| {
         let header = fields.optional("header", text::header)?;
         let cookie = fields.optional("cookie", text::token)?;
-        match (header, cookie) {
-            (Some(name), None) => Ok(Key::Header(name)),
-            (None, Some(name)) => Ok(Key::Cookie(name)),
-            _ => fields.fail_all("must have one of header, cookie"),
+        let claim = fields.optional("claim", text::claim)?;
+        match (header, cookie, claim) {
+            (Some(name), None, None) => Ok(Key::Header(name)),
+            (None, Some(name), None) => Ok(Key::Cookie(name)),
+            (None, None, Some(name)) => Ok(Key::Claim(name)),
+            _ => fields.fail_all("must have one of header, cookie, claim"),
         }
     })
 }

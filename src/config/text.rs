@@ -2,6 +2,7 @@
 
 use super::decode::{Checked, Cursor};
 use crate::header::{HeaderName, is_token};
+use crate::mirror;
 use crate::scope::{HostPattern, PathPrefix};
 
 /// A field name, for reading.
@@ -20,7 +21,16 @@ pub(super) fn header_named(name: &str, cursor: &Cursor<'_>) -> Checked<HeaderNam
 /// A field name that this filter may write.
 pub(super) fn own_header(cursor: Cursor<'_>) -> Checked<HeaderName> {
     let name = header_named(cursor.string()?, &cursor)?;
-    if name.is_reserved() || crate::policy::MIRROR_MARKS.contains(&name.as_str()) {
+    if name.is_reserved() || [mirror::TAG, mirror::MARK].contains(&name) {
+        return cursor.fail(format!("must not be {name}, which has a meaning of its own"));
+    }
+    Ok(name)
+}
+
+/// A field name for the marks of mirrored requests.
+pub(super) fn mark_header(cursor: Cursor<'_>) -> Checked<HeaderName> {
+    let name = header_named(cursor.string()?, &cursor)?;
+    if name.is_reserved() {
         return cursor.fail(format!("must not be {name}, which has a meaning of its own"));
     }
     Ok(name)
@@ -58,6 +68,19 @@ pub(super) fn parameter_named(name: &str, cursor: &Cursor<'_>) -> Checked<String
     } else {
         cursor.fail(format!("must be the name of a query parameter, is {name:?}"))
     }
+}
+
+/// A claim's name; a NUL would end it on the way to the host.
+pub(super) fn claim(cursor: Cursor<'_>) -> Checked<String> {
+    claim_named(cursor.string()?, &cursor)
+}
+
+/// A claim's name that stands as a key.
+pub(super) fn claim_named(name: &str, cursor: &Cursor<'_>) -> Checked<String> {
+    if name.is_empty() || name.contains(char::is_control) {
+        return cursor.fail(format!("must be the name of a claim, is {name:?}"));
+    }
+    Ok(name.to_owned())
 }
 
 /// A host, `*.example.com` or `*`.

@@ -129,12 +129,17 @@ fn version_name(cursor: Cursor<'_>) -> Checked<String> {
 /// What stands in a response header: visible ASCII, so that no label can break a response.
 fn label(cursor: Cursor<'_>) -> Checked<String> {
     let label = cursor.string()?;
-    let visible = label.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
-    if visible && label.trim() == label && (1..=128).contains(&label.len()) {
+    if is_label(label) {
         Ok(label.to_owned())
     } else {
         cursor.fail(format!("must be 1 to 128 visible ASCII characters, is {label:?}"))
     }
+}
+
+/// Whether the text can be shown in a response header, as it is.
+pub(super) fn is_label(text: &str) -> bool {
+    let visible = text.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
+    visible && text.trim() == text && (1..=128).contains(&text.len())
 }
 
 /// A weight in percent.

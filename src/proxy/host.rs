@@ -8,10 +8,13 @@ use std::collections::BTreeMap;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, Bytes, MapType, MetricType};
 
+use crate::ambient::Ambient;
 use crate::assign::Slot;
+use crate::config::Surroundings;
 use crate::edit::Edit;
 use crate::header::Headers;
-use crate::policy::Ambient;
+use crate::metrics::Metric;
+use crate::shares::Reading;
 
 /// The headers of the message in hand, read from the host when first asked for.
 pub(super) struct HostHeaders {
@@ -35,7 +38,7 @@ impl HostHeaders {
     }
 
     /// Does what is told to these headers on the host.
-    pub(super) fn apply(&self, edits: Vec<Edit<'_>>) {
+    pub(super) fn apply<'a>(&self, edits: impl IntoIterator<Item = Edit<'a>>) {
         for edit in edits {
             // The host refuses an edit only outside of the headers' own callback.
             let _ = match edit {
@@ -59,7 +62,7 @@ impl Headers for HostHeaders {
     }
 }
 
-/// The host's clock, and the VM's own source of chance.
+/// The host's clock and properties, and the VM's own source of chance.
 pub(super) struct World;
 
 impl Ambient for World {
@@ -74,12 +77,51 @@ impl Ambient for World {
         // Envoy's random_get always succeeds. Were it not there, everybody would stand at slot 0.
         Slot::from_random(getrandom::u64().unwrap_or_default())
     }
+
+    fn claim(&self, name: &str) -> Option<Vec<u8>> {
+        property(&[
+            "metadata",
+            "filter_metadata",
+            "envoy.filters.http.jwt_authn",
+            "payload",
+            name,
+        ])
+    }
+}
+
+impl Surroundings for World {
+    fn node_id(&self) -> Option<String> {
+        String::from_utf8(property(&["xds", "node", "id"])?).ok()
+    }
+
+    fn node_label(&self, name: &str) -> Option<String> {
+        String::from_utf8(property(&["xds", "node", "metadata", "LABELS", name])?).ok()
+    }
+
+    fn env(&self, name: &str) -> Option<String> {
+        // A name with = or NUL would make the standard library panic.
+        let fits = !name.is_empty() && !name.contains(['=', '\0']);
+        fits.then(|| std::env::var(name).ok())?
+    }
+}
+
+fn property(path: &[&str]) -> Option<Bytes> {
+    hostcalls::get_property(path.to_vec()).ok().flatten()
 }
 
 /// Whether the response in hand came from an upstream, and was not made by Envoy itself.
 pub(super) fn is_from_upstream() -> bool {
-    let details = hostcalls::get_property(vec!["response", "code_details"]);
-    details.is_ok_and(|details| details.as_deref() == Some(b"via_upstream"))
+    property(&["response", "code_details"]).as_deref() == Some(b"via_upstream")
+}
+
+/// Keeps a text for access logs, which find it as `%FILTER_STATE(wasm.NAME:PLAIN)%`.
+pub(super) fn note(name: &str, value: &str) {
+    let _ = hostcalls::set_property(vec![name], Some(value.as_bytes()));
+}
+
+/// Answers the request in hand with 204, without a body.
+pub(super) fn answer_no_content() {
+    let _ = hostcalls::send_http_response(204, Vec::new(), None);
 }
 
 /// The plugin's configuration, as its bytes.
@@ -90,23 +132,34 @@ pub(super) fn configuration(size: usize) -> Bytes {
         .unwrap_or_default()
 }
 
-/// Adds one to a counter. Each name is defined once in a VM, as every definition costs the host memory for good.
-pub(super) fn count(name: &str) {
+/// Adds one to a counter.
+pub(super) fn count(counter: &Metric<'_>) {
+    if let Some(id) = metric(MetricType::Counter, &counter.name()) {
+        // Refused only for an id that was never defined.
+        let _ = hostcalls::increment_metric(id, 1);
+    }
+}
+
+/// Sets gauges.
+pub(super) fn show(readings: Vec<Reading>) {
+    for reading in readings {
+        if let Some(id) = metric(MetricType::Gauge, &reading.name) {
+            let _ = hostcalls::record_metric(id, u64::from(reading.slots));
+        }
+    }
+}
+
+/// A metric's id. Each name is defined once in a VM, as every definition costs the host memory for good.
+fn metric(kind: MetricType, name: &str) -> Option<u32> {
     thread_local! {
         static IDS: RefCell<BTreeMap<String, u32>> = const { RefCell::new(BTreeMap::new()) };
     }
     IDS.with_borrow_mut(|ids| {
-        let id = match ids.get(name) {
-            Some(id) => *id,
-            None => {
-                let Ok(id) = hostcalls::define_metric(MetricType::Counter, name) else {
-                    return;
-                };
-                ids.insert(name.to_owned(), id);
-                id
-            }
-        };
-        // Refused only for an id that was never defined.
-        let _ = hostcalls::increment_metric(id, 1);
-    });
+        if let Some(id) = ids.get(name) {
+            return Some(*id);
+        }
+        let id = hostcalls::define_metric(kind, name).ok()?;
+        ids.insert(name.to_owned(), id);
+        Some(id)
+    })
 }

@@ -1,42 +1,57 @@
 //! One plugin configuration in one VM: takes it or refuses it, and hands it to each stream.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
-use log::{error, info};
+use log::{error, info, warn};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
-use super::host;
+use super::host::{self, World};
 use super::stream::Stream;
-use crate::config::{App, Config};
+use crate::config::{App, Config, Edge, Role};
+use crate::shares::{Owner, Shares};
 use crate::version::VersionRef;
+use crate::workload::Workload;
 
-#[derive(Default)]
+thread_local! {
+    /// Every configuration of this VM shows its shares here.
+    static SHARES: RefCell<Shares> = RefCell::default();
+}
+
 pub(super) struct Root {
+    id: Owner,
     config: Option<Rc<Config>>,
+}
+
+impl Root {
+    pub(super) fn new(id: Owner) -> Self {
+        Root { id, config: None }
+    }
 }
 
 impl Context for Root {}
 
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
-        match Config::parse(&host::configuration(size)) {
-            Ok(config) => {
-                info!(
-                    "configuration {} taken, apps: {}",
-                    config.digest,
-                    summary(&config)
-                );
-                self.config = Some(Rc::new(config));
-                true
-            }
+        let config = match Config::parse(&host::configuration(size), &World) {
+            Ok(config) => config,
             Err(errors) => {
                 for each in errors.iter() {
                     error!("configuration refused: {each}");
                 }
-                false
+                return false;
             }
+        };
+        info!("configuration {} taken, {}", config.digest, summary(&config));
+        for warning in &config.warnings {
+            warn!("{warning}");
         }
+        if let Role::Edge(edge) = &config.role {
+            host::show(SHARES.with_borrow_mut(|shares| shares.publish(self.id, edge)));
+        }
+        self.config = Some(Rc::new(config));
+        true
     }
 
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
@@ -48,13 +63,28 @@ impl RootContext for Root {
     }
 }
 
+impl Drop for Root {
+    fn drop(&mut self) {
+        // While a thread ends, its shares may be gone before its roots are.
+        let readings = SHARES.try_with(|shares| shares.borrow_mut().withdraw(self.id));
+        host::show(readings.unwrap_or_default());
+    }
+}
+
+fn summary(config: &Config) -> String {
+    match &config.role {
+        Role::Edge(edge) => format!("apps: {}", apps(edge)),
+        Role::Workload(workload) => format!("workload: {}", what(workload)),
+    }
+}
+
 /// How many apps a log line names.
 const NAMED: usize = 10;
 
 /// `web-api (v1 90%, v2 10%), cart (off: v1 100%), and 3 more`
-fn summary(config: &Config) -> String {
-    let mut apps: Vec<_> = config.apps().take(NAMED).map(|app| describe(app)).collect();
-    match config.apps().count().saturating_sub(NAMED) {
+fn apps(edge: &Edge) -> String {
+    let mut apps: Vec<_> = edge.apps().take(NAMED).map(|app| describe(app)).collect();
+    match edge.apps().count().saturating_sub(NAMED) {
         0 if apps.is_empty() => apps.push("none".to_owned()),
         0 => {}
         more => apps.push(format!("and {more} more")),
@@ -67,4 +97,18 @@ fn describe(app: &App) -> String {
     let versions: Vec<_> = app.versions.iter().map(version).collect();
     let off = if app.enabled { "" } else { "off: " };
     format!("{} ({off}{})", app.name, versions.join(", "))
+}
+
+/// `version v2 shown as 2.0, mirrored requests tagged`
+fn what(workload: &Workload) -> String {
+    let stamp = match &workload.stamp {
+        Some(stamp) => format!("version {} shown as {}", stamp.version, stamp.label),
+        None => "no stamp".to_owned(),
+    };
+    let mirror = match &workload.mirror {
+        Some(mirror) if mirror.block.is_empty() => ", mirrored requests tagged",
+        Some(_) => ", mirrored requests tagged, some blocked",
+        None => "",
+    };
+    format!("{stamp}{mirror}")
 }

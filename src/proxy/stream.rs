@@ -7,9 +7,10 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use super::host::{self, HostHeaders, World};
-use crate::config::Config;
-use crate::metrics::Counter;
+use crate::config::{AccessLog, Config, Edge, Role};
+use crate::metrics::Metric;
 use crate::policy::{self, Agreement, Decision};
+use crate::workload::{Outcome, Workload};
 
 pub(super) struct Stream {
     config: Option<Rc<Config>>,
@@ -29,39 +30,80 @@ impl Context for Stream {}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
-        if let Some(config) = &self.config {
-            let headers = HostHeaders::request();
-            let decision = policy::decide(config, &headers, &World);
-            headers.apply(policy::request_edits(config, &headers, decision.as_ref()));
-            if let Some(decision) = &decision {
-                count(decision);
+        match self.config.as_deref().map(|config| &config.role) {
+            Some(Role::Edge(edge)) => {
+                self.decision = decide(edge);
+                Action::Continue
             }
-            self.decision = decision;
+            Some(Role::Workload(workload)) => judge(workload),
+            None => Action::Continue,
         }
-        Action::Continue
     }
 
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
-        if let Some(decision) = &self.decision
-            && host::is_from_upstream()
-        {
-            let headers = HostHeaders::response();
-            let stamped = policy::stamp(decision, &headers);
-            headers.apply(stamped.edits);
-            if stamped.agreement == Agreement::Mismatch {
-                let version = &decision.version.name;
-                host::count(&Counter::VersionMismatch { version }.name(&decision.app.name));
-            }
+        match (self.config.as_deref().map(|config| &config.role), &self.decision) {
+            (Some(Role::Edge(_)), Some(decision)) if host::is_from_upstream() => stamp_decided(decision),
+            (Some(Role::Workload(workload)), _) => stamp_served(workload),
+            _ => {}
         }
         Action::Continue
     }
 }
 
+fn decide(edge: &Edge) -> Option<Decision> {
+    let headers = HostHeaders::request();
+    let decision = policy::decide(edge, &headers, &World);
+    headers.apply(policy::request_edits(edge, &headers, decision.as_ref()));
+    if let Some(decision) = &decision {
+        count(decision);
+        if edge.access_log == AccessLog::On {
+            host::note("pinion_reason", decision.reason.as_str());
+            host::note("pinion_app", &decision.app.name);
+        }
+    }
+    decision
+}
+
 fn count(decision: &Decision) {
-    let app = &decision.app.name;
-    debug!("{app}: {} by {}", decision.version, decision.reason.as_str());
-    host::count(&Counter::requests(&decision.version.name, decision.reason).name(app));
+    let (app, version) = (&decision.app.name, &decision.version.name);
+    let reason = decision.reason.as_str();
+    debug!("{app}: {version} by {reason}");
+    host::count(&Metric::Requests { app, version, reason });
     if let Some(cause) = decision.rejected {
-        host::count(&Counter::pins_rejected(cause).name(app));
+        let cause = cause.as_str();
+        host::count(&Metric::PinsRejected { app, cause });
+    }
+}
+
+fn stamp_decided(decision: &Decision) {
+    let headers = HostHeaders::response();
+    let stamped = policy::stamp(decision, &headers);
+    headers.apply(stamped.edits);
+    if stamped.agreement == Agreement::Mismatch {
+        host::count(&Metric::VersionMismatch {
+            app: &decision.app.name,
+            version: &decision.version.name,
+        });
+    }
+}
+
+fn judge(workload: &Workload) -> Action {
+    let headers = HostHeaders::request();
+    let verdict = workload.judge(&headers, &World);
+    headers.apply(verdict.edits);
+    if let Some(outcome) = verdict.outcome.as_str() {
+        host::count(&Metric::Mirrored { outcome });
+    }
+    if verdict.outcome == Outcome::Blocked {
+        host::answer_no_content();
+        return Action::Pause;
+    }
+    Action::Continue
+}
+
+fn stamp_served(workload: &Workload) {
+    let stamp = workload.stamp();
+    if stamp.is_some() && host::is_from_upstream() {
+        HostHeaders::response().apply(stamp);
     }
 }

@@ -18,13 +18,26 @@ macro_rules! files {
 /// The case files, by name. Compiled in, so that they run where there is no file system.
 pub const FILES: &[(&str, &str)] = files![
     "apps.json",
+    "claims.json",
+    "inbound.json",
+    "mirror.json",
     "overrides.json",
     "pins.json",
     "precedence.json",
     "response.json",
     "rules.json",
     "shares.json",
+    "stamp.json",
 ];
+
+/// The node that every case runs on: a sidecar beside v2.
+pub const NODE_ID: &str = "sidecar~127.0.0.1~shop-v2.default~default.svc.cluster.local";
+
+/// Its labels.
+pub const NODE_LABELS: [(&str, &str); 3] = [("app", "shop"), ("version", "v2"), ("odd", "é")];
+
+/// The VM's environment.
+pub const ENVIRONMENT: [(&str, &str); 2] = [("APP_VERSION", "2.0-SNAPSHOT"), ("EMPTY", "")];
 
 /// Requests under one configuration.
 #[derive(Debug, Deserialize)]
@@ -47,6 +60,9 @@ pub struct Case {
     /// What the client sends.
     #[serde(default)]
     pub request: Request,
+    /// The claims of a token that the proxy verified.
+    #[serde(default)]
+    pub claims: BTreeMap<String, serde_json::Value>,
     /// What answers.
     #[serde(default)]
     pub answer: Answer,
@@ -119,6 +135,10 @@ pub struct Expect {
     pub upstream: BTreeMap<String, Vec<String>>,
     /// In the response as it reaches the client.
     pub response: BTreeMap<String, Vec<String>>,
+    /// What access logs find as filter state; `-` is nothing.
+    pub filter_state: BTreeMap<String, String>,
+    /// Whether the filter answers itself with 204, and the upstream is not reached.
+    pub blocked: bool,
 }
 
 /// A message pair as it was seen.
@@ -128,6 +148,10 @@ pub struct Seen {
     pub upstream: Lines,
     /// The response as the filter left it.
     pub response: Lines,
+    /// The filter state that it left.
+    pub filter_state: BTreeMap<String, String>,
+    /// Whether the filter answered itself with 204.
+    pub blocked: bool,
 }
 
 /// All groups of all files, each with its file's name.
@@ -164,6 +188,42 @@ pub fn run_all(mut run: impl FnMut(&Group, &Case, u64) -> Seen, now: u64) {
     );
 }
 
+/// A claim as Envoy hands it to a filter; none where that fails.
+pub fn claim_bytes(claim: &serde_json::Value) -> Option<Vec<u8>> {
+    use serde_json::Value;
+    match claim {
+        Value::String(text) => Some(text.clone().into_bytes()),
+        Value::Number(number) => Some(number.as_f64()?.to_le_bytes().to_vec()),
+        Value::Bool(flag) => Some(vec![u8::from(*flag)]),
+        Value::Array(items) => {
+            let items: Vec<_> = items
+                .iter()
+                .filter_map(claim_bytes)
+                .map(|item| (item, Vec::new()))
+                .collect();
+            Some(serialized(&items))
+        }
+        Value::Null | Value::Object(_) => None,
+    }
+}
+
+/// Pairs in Proxy-Wasm's serialization.
+pub fn serialized<K: AsRef<[u8]>>(pairs: &[(K, Vec<u8>)]) -> Vec<u8> {
+    let word = |n: usize| u32::try_from(n).expect("fits").to_le_bytes();
+    let mut out = word(pairs.len()).to_vec();
+    for (name, value) in pairs {
+        out.extend(word(name.as_ref().len()));
+        out.extend(word(value.len()));
+    }
+    for (name, value) in pairs {
+        out.extend_from_slice(name.as_ref());
+        out.push(0);
+        out.extend_from_slice(value);
+        out.push(0);
+    }
+    out
+}
+
 impl Case {
     /// The request's header lines, pseudo-headers first, as Envoy hands them to a filter.
     pub fn request_lines(&self, now: u64) -> Lines {
@@ -196,7 +256,19 @@ impl Case {
     pub fn check(&self, seen: &Seen, now: u64) -> Result<(), String> {
         let upstream = differences("upstream", &self.expect.upstream, &seen.upstream, now);
         let response = differences("response", &self.expect.response, &seen.response, now);
-        let all: Vec<_> = upstream.into_iter().chain(response).collect();
+        let mut all: Vec<_> = upstream.into_iter().chain(response).collect();
+        let (state, blocked) = (&self.expect.filter_state, self.expect.blocked);
+        for (name, expected) in state {
+            let value = seen.filter_state.get(name).map_or("-", String::as_str);
+            if value != expected {
+                all.push(format!(
+                    "  filter state {name}: expected {expected:?}, saw {value:?}"
+                ));
+            }
+        }
+        if seen.blocked != blocked {
+            all.push(format!("  blocked: expected {blocked}, saw {}", seen.blocked));
+        }
         if all.is_empty() {
             Ok(())
         } else {

@@ -8,11 +8,12 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use crate::case::{Answerer, Lines, Seen};
+use crate::case::{self, Answerer, Lines, Seen};
 
 const OK: u32 = 0;
 const NOT_FOUND: u32 = 1;
 const BAD_ARGUMENT: u32 = 2;
+const SERIALIZATION_FAILURE: u32 = 3;
 const INTERNAL_FAILURE: u32 = 10;
 
 /// The SDK's exports, as a host calls them.
@@ -35,6 +36,9 @@ struct State {
     phase: Option<u32>,
     headers: Lines,
     code_details: &'static str,
+    claims: BTreeMap<String, serde_json::Value>,
+    filter_state: BTreeMap<String, String>,
+    blocked: bool,
     metrics: Vec<(String, i64)>,
     logs: Vec<String>,
     calls: Vec<String>,
@@ -60,6 +64,10 @@ impl Plugin {
         static STARTING: Mutex<()> = Mutex::new(());
         {
             let _alone = STARTING.lock();
+            for (name, value) in case::ENVIRONMENT {
+                // SAFETY: the standard library guards the environment, and nothing else of this process reads it.
+                unsafe { std::env::set_var(name, value) };
+            }
             start();
             // The SDK's panic hook would send a failed test's message to the filter's log.
             drop(std::panic::take_hook());
@@ -83,8 +91,23 @@ impl Plugin {
         let upstream = in_phase(0, request, |size| {
             exports::proxy_on_request_headers(stream, size, true);
         });
-        let response = respond(stream, answer);
-        Seen { upstream, response }
+        let blocked = STATE.with_borrow(|state| state.blocked);
+        if blocked {
+            STATE.with_borrow_mut(|state| state.code_details = "wasm_local_reply");
+        }
+        let response = respond(stream, if blocked { Lines::new() } else { answer });
+        Seen {
+            upstream,
+            response,
+            filter_state: STATE.with_borrow(|state| state.filter_state.clone()),
+            blocked,
+        }
+    }
+
+    /// The claims of the token that the next requests carry.
+    pub fn claims(&self, claims: &BTreeMap<String, serde_json::Value>) -> &Self {
+        STATE.with_borrow_mut(|state| state.claims = claims.clone());
+        self
     }
 
     /// Sends only an answer through, as where another filter stood before the request.
@@ -95,6 +118,8 @@ impl Plugin {
     fn stream(&self, by: Answerer) -> u32 {
         let stream = STATE.with_borrow_mut(|state| {
             state.calls.clear();
+            state.filter_state.clear();
+            state.blocked = false;
             state.contexts += 1;
             state.code_details = by.code_details();
             state.contexts
@@ -235,18 +260,7 @@ unsafe extern "C" fn proxy_get_buffer_bytes(
 unsafe extern "C" fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32 {
     let mut out = Vec::new();
     let status = with_headers(map, format!("map {map}"), |lines| {
-        let word = |n: usize| u32::try_from(n).expect("fits").to_le_bytes();
-        out.extend(word(lines.len()));
-        for (name, value) in lines.iter() {
-            out.extend(word(name.len()));
-            out.extend(word(value.len()));
-        }
-        for (name, value) in lines.iter() {
-            out.extend_from_slice(name.as_bytes());
-            out.push(0);
-            out.extend_from_slice(value);
-            out.push(0);
-        }
+        out = case::serialized(lines);
         OK
     });
     if status != OK {
@@ -333,15 +347,72 @@ unsafe extern "C" fn proxy_get_property(
 ) -> u32 {
     // SAFETY: as the ABI has it.
     let path = unsafe { text(path, path_size) }.replace('\0', ".");
-    let value = STATE.with_borrow_mut(|state| {
-        state.calls.push(format!("property {path}"));
-        (path == "response.code_details" && state.phase == Some(2)).then_some(state.code_details)
-    });
-    match value {
+    match STATE.with_borrow_mut(|state| state.property(&path)) {
         // SAFETY: as the ABI has it.
-        Some(value) => unsafe { give(value.as_bytes().to_vec(), data, size) },
-        None => NOT_FOUND,
+        Ok(value) => unsafe { give(value, data, size) },
+        Err(status) => status,
     }
+}
+
+impl State {
+    fn property(&mut self, path: &str) -> Result<Vec<u8>, u32> {
+        self.calls.push(format!("property {path}"));
+        let text = |value: &str| Ok(value.as_bytes().to_vec());
+        if let Some(name) =
+            path.strip_prefix("metadata.filter_metadata.envoy.filters.http.jwt_authn.payload.")
+        {
+            let claim = self.claims.get(name).ok_or(NOT_FOUND)?;
+            return case::claim_bytes(claim).ok_or(SERIALIZATION_FAILURE);
+        }
+        if let Some(name) = path.strip_prefix("xds.node.metadata.LABELS.") {
+            let label = case::NODE_LABELS.iter().find(|(label, _)| *label == name);
+            return label.map_or(Err(NOT_FOUND), |(_, value)| text(value));
+        }
+        match path {
+            "response.code_details" if self.phase == Some(2) => text(self.code_details),
+            "xds.node.id" => text(case::NODE_ID),
+            _ => Err(NOT_FOUND),
+        }
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_set_property(
+    path: *const u8,
+    path_size: usize,
+    value: *const u8,
+    value_size: usize,
+) -> u32 {
+    // SAFETY: as the ABI has it.
+    let (path, value) = unsafe { (text(path, path_size), text(value, value_size)) };
+    STATE.with_borrow_mut(|state| {
+        state.calls.push(format!("note {path}"));
+        state.filter_state.insert(path, value);
+    });
+    OK
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_send_local_response(
+    status: u32,
+    _details: *const u8,
+    _details_size: usize,
+    _body: *const u8,
+    body_size: usize,
+    _headers: *const u8,
+    _headers_size: usize,
+    _grpc_status: i32,
+) -> u32 {
+    assert_eq!(
+        (status, body_size),
+        (204, 0),
+        "the filter answers with nothing but 204"
+    );
+    STATE.with_borrow_mut(|state| {
+        state.calls.push("answer".to_owned());
+        state.blocked = true;
+    });
+    OK
 }
 
 #[unsafe(no_mangle)]
@@ -371,6 +442,17 @@ unsafe extern "C" fn proxy_increment_metric(id: u32, offset: i64) -> u32 {
     })
 }
 
+#[unsafe(no_mangle)]
+extern "C" fn proxy_record_metric(id: u32, value: u64) -> u32 {
+    STATE.with_borrow_mut(|state| match state.metrics.get_mut(id as usize - 1) {
+        Some((_, metric)) => {
+            *metric = i64::try_from(value).expect("fits");
+            OK
+        }
+        None => NOT_FOUND,
+    })
+}
+
 /// Functions that the SDK links to and the filter does not call.
 macro_rules! uncalled {
     ($($name:ident($($type:ty),*);)*) => {$(
@@ -391,7 +473,6 @@ uncalled! {
     proxy_set_tick_period_milliseconds(u32);
     proxy_set_buffer_bytes(u32, usize, usize, In, usize);
     proxy_set_header_map_pairs(u32, In, usize);
-    proxy_set_property(In, usize, In, usize);
     proxy_get_shared_data(In, usize, Out, Size, *mut u32);
     proxy_set_shared_data(In, usize, In, usize, u32);
     proxy_register_shared_queue(In, usize, *mut u32);
@@ -400,7 +481,6 @@ uncalled! {
     proxy_enqueue_shared_queue(u32, In, usize);
     proxy_continue_stream(u32);
     proxy_close_stream(u32);
-    proxy_send_local_response(u32, In, usize, In, usize, In, usize, i32);
     proxy_http_call(In, usize, In, usize, In, usize, In, usize, u32, *mut u32);
     proxy_grpc_call(In, usize, In, usize, In, usize, In, usize, In, usize, u32, *mut u32);
     proxy_grpc_stream(In, usize, In, usize, In, usize, In, usize, *mut u32);
@@ -412,5 +492,4 @@ uncalled! {
     proxy_call_foreign_function(In, usize, In, usize, Out, Size);
     proxy_done();
     proxy_get_metric(u32, *mut u64);
-    proxy_record_metric(u32, u64);
 }

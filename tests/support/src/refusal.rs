@@ -10,6 +10,9 @@ pub struct Refusal {
     pub name: String,
     /// The configuration; a string is taken as it is.
     pub config: serde_json::Value,
+    /// The node's id, where that matters.
+    #[serde(default)]
+    pub node: String,
     /// All messages, in order.
     pub errors: Vec<String>,
 }
@@ -30,13 +33,13 @@ pub fn all() -> Vec<Refusal> {
 }
 
 /// Compares the messages of every one; panics with all that differ.
-pub fn check_all(errors: impl Fn(&str) -> Vec<String>) {
+pub fn check_all(errors: impl Fn(&Refusal) -> Vec<String>) {
     let all = all();
     assert!(all.len() > 50, "only {} refusals were found", all.len());
     let wrong: Vec<String> = all
         .iter()
         .filter_map(|refusal| {
-            let seen = errors(&refusal.text());
+            let seen = errors(refusal);
             let differ = seen != refusal.errors || seen.is_empty();
             differ.then(|| {
                 format!(

@@ -1,0 +1,214 @@
+//! `stamp` and `mirror`: what the filter is beside a version's pods.
+
+use super::Surroundings;
+use super::app::DEFAULT_HEADER;
+use super::decode::{Checked, Cursor, Fields};
+use super::text;
+use super::versions::is_label;
+use crate::mirror::{self, Block, Detect, Mirror, RestoreHost};
+use crate::workload::{Stamp, Workload};
+
+/// Where a stamp's text comes from.
+enum Source<'a> {
+    NodeLabel(&'a str),
+    Env(&'a str),
+    Value(&'a str),
+}
+
+/// Reads both; none at all is no workload.
+pub(super) fn workload(
+    fields: &mut Fields<'_, '_>,
+    around: &impl Surroundings,
+    warnings: &mut Vec<String>,
+) -> Checked<Option<Workload>> {
+    let stamped = fields.optional("stamp", |cursor| stamp(&cursor, around, warnings));
+    let version = match &stamped {
+        Ok(Some(stamped)) => Version::Stamped(stamped.as_ref().map(|stamp| stamp.version.clone())),
+        Ok(None) => Version::Nowhere,
+        Err(_) => Version::Stamped(None),
+    };
+    let mirror = fields.optional("mirror", |cursor| mirrored(&cursor, &version));
+    let (stamped, mirror) = (stamped?, mirror?);
+    let any = stamped.is_some() || mirror.is_some();
+    Ok(any.then(|| Workload {
+        stamp: stamped.flatten(),
+        mirror,
+    }))
+}
+
+/// This workload's version, as far as `stamp` tells it.
+enum Version {
+    /// There is no `stamp`.
+    Nowhere,
+    /// There is one, and perhaps its source is there too.
+    Stamped(Option<String>),
+}
+
+fn stamp(
+    cursor: &Cursor<'_>,
+    around: &impl Surroundings,
+    warnings: &mut Vec<String>,
+) -> Checked<Option<Stamp>> {
+    cursor.object(|fields| {
+        let header = fields.or("header", DEFAULT_HEADER, text::own_header);
+        let from = fields.required("from", |cursor| source(&cursor));
+        let label = fields.optional("label", |cursor| source(&cursor));
+        let (header, from, label) = (header?, from?, label?);
+        // A pod without the label is no reason to fail its traffic: it is not stamped, and says so.
+        let Some(version) = resolve(&from, "stamp.from", around, warnings) else {
+            return Ok(None);
+        };
+        let label = label.and_then(|label| resolve(&label, "stamp.label", around, warnings));
+        Ok(Some(Stamp {
+            header,
+            label: label.unwrap_or_else(|| version.clone()),
+            version,
+        }))
+    })
+}
+
+fn source<'a>(cursor: &Cursor<'a>) -> Checked<Source<'a>> {
+    cursor.object(|fields| {
+        let label = fields.optional("nodeLabel", |name| name.string())?;
+        let env = fields.optional("env", |name| name.string())?;
+        let value = fields.optional("value", |value| {
+            let text = value.string()?;
+            if is_label(text) {
+                Ok(text)
+            } else {
+                value.fail(format!("must be 1 to 128 visible ASCII characters, is {text:?}"))
+            }
+        })?;
+        match (label, env, value) {
+            (Some(name), None, None) => Ok(Source::NodeLabel(name)),
+            (None, Some(name), None) => Ok(Source::Env(name)),
+            (None, None, Some(value)) => Ok(Source::Value(value)),
+            _ => fields.fail_all("must have one of nodeLabel, env, value"),
+        }
+    })
+}
+
+/// What stands at a source, if it can be shown in a response header.
+fn resolve(
+    source: &Source<'_>,
+    path: &str,
+    around: &impl Surroundings,
+    warnings: &mut Vec<String>,
+) -> Option<String> {
+    let (what, found) = match source {
+        Source::Value(value) => return Some((*value).to_owned()),
+        Source::NodeLabel(name) => (format!("label {name:?} of this node"), around.node_label(name)),
+        Source::Env(name) => (format!("environment variable {name:?}"), around.env(name)),
+    };
+    match found {
+        Some(text) if is_label(&text) => Some(text),
+        Some(_) => {
+            warnings.push(format!(
+                "{path}: the {what} is not 1 to 128 visible ASCII characters"
+            ));
+            None
+        }
+        None => {
+            warnings.push(format!("{path}: there is no {what}"));
+            None
+        }
+    }
+}
+
+fn mirrored(cursor: &Cursor<'_>, version: &Version) -> Checked<Mirror> {
+    cursor.object(|fields| {
+        let header = fields.or("header", mirror::TAG, text::mark_header);
+        let detect = fields.optional("detect", |cursor| cursor.object(|fields| detect(fields, version)));
+        let restore_host = fields.or("restoreHost", RestoreHost::Yes, |flag| {
+            Ok(if flag.boolean()? {
+                RestoreHost::Yes
+            } else {
+                RestoreHost::No
+            })
+        });
+        let block = fields.or("block", Vec::new(), |list| list.some(|entry| block(&entry)));
+        let (header, detect) = (header?, detect?);
+        let detect = detect.unwrap_or_else(default_detect);
+        if detect.header.as_ref() == Some(&header) {
+            return fields.fail("detect.header", "must differ from header");
+        }
+        Ok(Mirror {
+            header,
+            detect,
+            restore_host: restore_host?,
+            block: block?,
+        })
+    })
+}
+
+const DEFAULT_SUFFIX: &str = "-shadow";
+
+fn default_detect() -> Detect {
+    Detect {
+        header: Some(mirror::MARK),
+        host_suffix: Some(DEFAULT_SUFFIX.to_owned()),
+        other_version: None,
+        always: false,
+    }
+}
+
+fn detect(fields: &mut Fields<'_, '_>, version: &Version) -> Checked<Detect> {
+    let default = default_detect();
+    let header = fields.nullable("header", default.header, None, |cursor| {
+        text::mark_header(cursor).map(Some)
+    });
+    let host_suffix = fields.nullable("hostSuffix", default.host_suffix, None, |cursor| {
+        let suffix = cursor.string()?;
+        let fits = suffix
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+        if fits && !suffix.is_empty() {
+            Ok(Some(suffix.to_ascii_lowercase()))
+        } else {
+            cursor.fail(format!(
+                "must be the end of a host name such as -shadow, is {suffix:?}"
+            ))
+        }
+    });
+    let other_version = fields.optional("otherVersion", |cursor| {
+        let header = match cursor.as_string() {
+            Some(_) => Some(text::header(cursor)?),
+            None if cursor.boolean()? => Some(DEFAULT_HEADER),
+            None => None,
+        };
+        Ok(header)
+    });
+    let always = fields.or("always", false, |flag| flag.boolean());
+    let other_version = match (other_version?.flatten(), version) {
+        (Some(_), Version::Nowhere) => {
+            return fields.fail(
+                "otherVersion",
+                "needs stamp.from, which says what version this is",
+            );
+        }
+        (Some(header), Version::Stamped(Some(version))) => Some((header, version.clone())),
+        // Where the stamp's source is missing, no version is another.
+        (Some(_), Version::Stamped(None)) | (None, _) => None,
+    };
+    Ok(Detect {
+        header: header?,
+        host_suffix: host_suffix?,
+        other_version,
+        always: always?,
+    })
+}
+
+fn block(cursor: &Cursor<'_>) -> Checked<Block> {
+    cursor.object(|fields| {
+        let methods = fields.or("methods", Vec::new(), |list| list.some(text::token));
+        let paths = fields.or("paths", Vec::new(), |list| list.some(text::path));
+        let block = Block {
+            methods: methods?,
+            paths: paths?,
+        };
+        if block.methods.is_empty() && block.paths.is_empty() {
+            return fields.fail_all("must have methods or paths");
+        }
+        Ok(block)
+    })
+}

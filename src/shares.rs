@@ -1,0 +1,141 @@
+//! What the gauge of shares shows: the newest configuration, whoever else is still there.
+//!
+//! Several configurations live in one VM at a time: those of other plugins, and old ones that serve their last streams.
+//! Each app belongs to the configuration that published it last; only that one may take its gauges back.
+
+use std::collections::BTreeMap;
+
+use crate::config::Edge;
+use crate::metrics::Metric;
+
+/// Tells configurations apart: the root context's id.
+pub type Owner = u32;
+
+/// A gauge's new value.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// [`Metric::ShareSlots`].
+    pub name: String,
+    /// In slots.
+    pub slots: u32,
+}
+
+/// Which configuration each app's gauges belong to, in one VM.
+#[derive(Debug, Default)]
+pub struct Shares {
+    apps: BTreeMap<String, Published>,
+}
+
+#[derive(Debug)]
+struct Published {
+    owner: Owner,
+    versions: Vec<String>,
+}
+
+impl Shares {
+    /// Takes a configuration's apps over. A version that is gone goes to 0, as do all of an app that is not enabled.
+    pub fn publish(&mut self, owner: Owner, edge: &Edge) -> Vec<Reading> {
+        let mut readings = Vec::new();
+        for app in edge.apps() {
+            let versions = app.versions.iter().map(|version| version.name.clone()).collect();
+            let before = self.apps.insert(app.name.clone(), Published { owner, versions });
+            let gone = before.iter().flat_map(|before| &before.versions);
+            let gone = gone.filter(|name| app.versions.iter().all(|version| version.name != **name));
+            readings.extend(gone.map(|version| reading(&app.name, version, 0)));
+            readings.extend(app.versions.iter().map(|version| {
+                let slots = if app.enabled { version.share.slots() } else { 0 };
+                reading(&app.name, &version.name, slots)
+            }));
+        }
+        readings
+    }
+
+    /// Takes the gauges back of those apps that no newer configuration has taken over.
+    pub fn withdraw(&mut self, owner: Owner) -> Vec<Reading> {
+        let mut readings = Vec::new();
+        self.apps.retain(|app, published| {
+            if published.owner == owner {
+                readings.extend(published.versions.iter().map(|version| reading(app, version, 0)));
+            }
+            published.owner != owner
+        });
+        readings
+    }
+}
+
+fn reading(app: &str, version: &str, slots: u32) -> Reading {
+    Reading {
+        name: Metric::ShareSlots { app, version }.name(),
+        slots,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Nowhere, Role};
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn edge(json: &str) -> Edge {
+        match Config::parse(json.as_bytes(), &Nowhere).unwrap().role {
+            Role::Edge(edge) => edge,
+            Role::Workload(_) => panic!("not an edge"),
+        }
+    }
+
+    fn shown(readings: Vec<Reading>) -> Vec<(String, u32)> {
+        let label = |name: &str, tag: &str| {
+            let (_, rest) = name.split_once(&format!("{tag}=.=")).unwrap();
+            rest.split_once(';').unwrap().0.to_owned()
+        };
+        let show = |reading: Reading| {
+            let app = label(&reading.name, "pin_app");
+            (
+                format!("{app} {}", label(&reading.name, "pin_version")),
+                reading.slots,
+            )
+        };
+        readings.into_iter().map(show).collect()
+    }
+
+    #[test]
+    fn the_newest_configuration_has_the_gauges() {
+        let first = edge(
+            r#"{"apps": [
+                {"name": "a", "hosts": ["a"], "versions": [{"name": "v1"}, {"name": "v2", "weight": 10}]},
+                {"name": "b", "hosts": ["b"], "versions": [{"name": "v1"}]}
+            ]}"#,
+        );
+        let second =
+            edge(r#"{"apps": [{"name": "a", "versions": [{"name": "v1"}, {"name": "v3", "weight": 1}]}]}"#);
+        let other = edge(r#"{"apps": [{"name": "c", "enabled": false, "versions": [{"name": "v1"}]}]}"#);
+        let mut shares = Shares::default();
+        let published = shown(shares.publish(1, &first));
+        assert_eq!(
+            published,
+            [
+                ("a v1".into(), 90_000),
+                ("a v2".into(), 10_000),
+                ("b v1".into(), 100_000)
+            ]
+        );
+        assert_eq!(shown(shares.publish(2, &other)), [("c v1".into(), 0)]);
+        let published = shown(shares.publish(3, &second));
+        assert_eq!(
+            published,
+            [
+                ("a v2".into(), 0),
+                ("a v1".into(), 99_000),
+                ("a v3".into(), 1_000)
+            ]
+        );
+        // The first is done at last: it has b alone, a is the third's.
+        assert_eq!(shown(shares.withdraw(1)), [("b v1".into(), 0)]);
+        assert_eq!(shown(shares.withdraw(1)), []);
+        assert_eq!(
+            shown(shares.withdraw(3)),
+            [("a v1".into(), 0), ("a v3".into(), 0)]
+        );
+    }
+}
