@@ -115,7 +115,8 @@ proptest! {
         match Config::parse(config.to_string().as_bytes(), &Nowhere) {
             Ok(config) => match config.role {
                 Role::Edge(edge) => prop_assert!(edge.apps().all(|app| !app.versions.is_empty())),
-                Role::Workload(_) => {},
+                Role::Workload(_) => {}
+            },
             Err(errors) => prop_assert!(errors.iter().count() > 0),
         }
     }
