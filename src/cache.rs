@@ -11,16 +11,13 @@ use crate::header::{Headers, trim_ows};
 pub fn may_be_shared<H: Headers + ?Sized>(response: &H) -> bool {
     let mut fresh = response.first("expires").is_some();
     let mut kept_out = false;
-    let directives = response
-        .lines("cache-control")
-        .flat_map(|line| line.split(|b| *b == b','))
-        .map(trim_ows);
+    let directives = response.lines("cache-control").flat_map(directives);
     for directive in directives {
         let (name, value) = match directive.iter().position(|b| *b == b'=') {
             Some(eq) => directive.split_at(eq),
             None => (directive, &[][..]),
         };
-        match name.to_ascii_lowercase().as_slice() {
+        match trim_ows(name).to_ascii_lowercase().as_slice() {
             b"public" | b"s-maxage" => return true,
             b"private" if value.is_empty() => kept_out = true,
             b"no-store" => kept_out = true,
@@ -31,9 +28,23 @@ pub fn may_be_shared<H: Headers + ?Sized>(response: &H) -> bool {
     fresh && !kept_out
 }
 
+/// Splits at the commas that stand in no quoted string.
+fn directives(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    line.split(move |b| {
+        let separates = *b == b',' && !quoted;
+        if *b == b'"' && !escaped {
+            quoted = !quoted;
+        }
+        escaped = quoted && *b == b'\\' && !escaped;
+        separates
+    })
+    .map(trim_ows)
+}
+
 /// Whether the argument is `=0`, `=00`, `="0"`.
 fn is_zero(argument: &[u8]) -> bool {
-    let mut digits = argument.iter().filter(|b| !b"=\"".contains(b)).peekable();
+    let mut digits = argument.iter().filter(|b| !b"=\" \t".contains(b)).peekable();
     digits.peek().is_some() && digits.all(|b| *b == b'0')
 }
 
@@ -70,6 +81,16 @@ mod tests {
             (&[("cache-control", "no-cache")], false),
             (&[("cache-control", "no-cache, no-store, must-revalidate")], false),
             (&[("cache-control", "publicity")], false),
+            (&[("cache-control", "no-cache, max-age=60")], true),
+            (&[("cache-control", "max-age =60")], true),
+            (&[("cache-control", "s-maxage =60")], true),
+            (&[("cache-control", "max-age = 0")], false),
+            (
+                &[("cache-control", "max-age=60, no-cache=\"a, private, b\"")],
+                true,
+            ),
+            (&[("cache-control", "ext=\"\\\", private\", max-age=60")], true),
+            (&[("cache-control", "ext=\"a\", private, max-age=60")], false),
         ] {
             assert_eq!(may_be_shared(headers), expected, "{headers:?}");
         }

@@ -36,7 +36,7 @@ pub struct Config {
     /// The start of the SHA-256 of its bytes, in hexadecimal: tells two configurations apart in logs.
     pub digest: String,
     /// What an operator should know of, though it can be served.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<ConfigError>,
 }
 
 /// What the filter is: one configuration makes it one of the two.
@@ -157,9 +157,8 @@ impl Config {
     /// # Errors
     /// All that is wrong with it, each with path and reason.
     pub fn parse(json: &[u8], surroundings: &impl Surroundings) -> Result<Self, ConfigErrors> {
-        let mut warnings = Vec::new();
-        let read = |cursor: Cursor<'_>| root(&cursor, surroundings, &mut warnings);
-        let role = decode::decode(json, read).map_err(ConfigErrors)?;
+        let read = |cursor: Cursor<'_>| root(&cursor, surroundings);
+        let (role, warnings) = decode::decode(json, read).map_err(ConfigErrors)?;
         let digest = Sha256::digest(json);
         Ok(Config {
             role,
@@ -170,11 +169,11 @@ impl Config {
 }
 
 /// Reads the whole document: an edge's or a workload's.
-fn root(cursor: &Cursor<'_>, around: &impl Surroundings, warnings: &mut Vec<String>) -> Checked<Role> {
+fn root(cursor: &Cursor<'_>, around: &impl Surroundings) -> Checked<Role> {
     cursor.object(|fields| {
         let apps = fields.optional("apps", |list| app::apps(&list, around));
         let access_log = fields.optional("accessLog", |flag| flag.boolean());
-        let workload = workload::workload(fields, around, warnings);
+        let workload = workload::workload(fields, around);
         let (apps, access_log, workload) = (apps?, access_log?, workload?);
         match (apps, access_log, workload) {
             (Some(_), _, Some(_)) => fields.fail(

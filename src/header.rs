@@ -64,16 +64,32 @@ impl HeaderName {
         matches!(
             self.as_str(),
             "host"
+                | "age"
+                | "authorization"
+                | "cache-control"
                 | "connection"
+                | "content-encoding"
                 | "content-length"
+                | "content-type"
                 | "cookie"
+                | "date"
+                | "etag"
+                | "expires"
                 | "keep-alive"
+                | "location"
+                | "origin"
+                | "proxy-authorization"
                 | "proxy-connection"
                 | "set-cookie"
                 | "te"
                 | "trailer"
                 | "transfer-encoding"
                 | "upgrade"
+                | "vary"
+                | "www-authenticate"
+                | "x-forwarded-for"
+                | "x-forwarded-proto"
+                | "x-request-id"
         )
     }
 }

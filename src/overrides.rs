@@ -1,7 +1,7 @@
 //! Overrides: how a tester asks for a version by name, and who may.
 
 use crate::ambient::Ambient;
-use crate::header::{HeaderName, Headers, trim_ows};
+use crate::header::{HeaderName, Headers};
 use crate::request::Request;
 use crate::rule::Match;
 use crate::version::is_version_name;
@@ -33,12 +33,12 @@ impl Override {
         request: &Request<'_, H, A>,
     ) -> Option<String> {
         let value = request.headers.joined(self.header.as_str())?;
-        let wanted = named(std::str::from_utf8(&value).ok()?, app)?;
         let allowed = match &self.allow {
             Allow::Any => true,
             Allow::Matching(matches) => matches.iter().any(|m| m.holds(request)),
         };
-        allowed.then(|| wanted.to_owned())
+        let value = allowed.then(|| std::str::from_utf8(&value).ok())??;
+        named(value, app).map(str::to_owned)
     }
 }
 
@@ -46,7 +46,8 @@ impl Override {
 /// (RFC 9651 section 3.2) such as `web-api="v2", cart="v1"`. A value that is neither names none.
 ///
 /// Two things are read more widely than in the RFC, as app names may begin with a digit and version names with
-/// anything: a key may begin with a digit, and a token with a digit, `.`, `_` or `-`.
+/// anything: a key may begin with a digit, and a token with a digit, `.`, `_` or `-`. And one more narrowly: each member
+/// must name a version, without parameters; one that does not makes the whole value name none.
 #[must_use]
 pub fn named<'a>(value: &'a str, app: &str) -> Option<&'a str> {
     let value = trimmed(value);
@@ -79,8 +80,7 @@ pub fn named<'a>(value: &'a str, app: &str) -> Option<&'a str> {
 }
 
 fn trimmed(value: &str) -> &str {
-    // Spaces and tabs are ASCII, so what is left is still UTF-8.
-    std::str::from_utf8(trim_ows(value.as_bytes())).unwrap_or_default()
+    value.trim_matches([' ', '\t'])
 }
 
 fn is_key(key: &str) -> bool {

@@ -77,7 +77,7 @@ impl Key {
         let slot = |key: &[u8]| (!key.is_empty()).then(|| Slot::of_key(app, epoch, key));
         match self {
             Key::Header(name) => slot(&request.headers.joined(name.as_str())?),
-            Key::Cookie(name) => slot(cookie::values(request.headers, name).next()?),
+            Key::Cookie(name) => cookie::values(request.headers, name).find_map(slot),
             Key::Claim(name) => slot(&request.ambient.claim(name)?),
         }
     }

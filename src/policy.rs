@@ -167,7 +167,7 @@ enum Client {
     /// Where its pin holds it.
     Pinned { held: Held, now: u64 },
     /// Nowhere yet, and it can't be given a pin.
-    Preflight,
+    Preflight { rejected: Option<Rejection> },
     /// At a slot just drawn.
     Drawn {
         slot: Slot,
@@ -189,7 +189,7 @@ impl Client {
             Err(rejected) => rejected,
         };
         if request.is_preflight() {
-            return Client::Preflight;
+            return Client::Preflight { rejected };
         }
         let slot = request.ambient.draw();
         Client::Drawn { slot, now, rejected }
@@ -207,7 +207,10 @@ impl Client {
                     ..Place::of(version, Reason::Pin)
                 }
             }
-            Client::Preflight => Place::of(app.layout.stable(), Reason::Draw),
+            Client::Preflight { rejected } => Place {
+                rejected,
+                ..Place::of(app.layout.stable(), Reason::Draw)
+            },
             Client::Drawn { slot, now, rejected } => {
                 let version = app.layout.owner(slot);
                 Place {
@@ -225,7 +228,7 @@ impl Client {
         let version = match &self {
             Client::Keyed(slot) | Client::Drawn { slot, .. } => split.owner(*slot),
             Client::Pinned { held, .. } => split.owner(held.slot),
-            Client::Preflight => split.stable(),
+            Client::Preflight { .. } => split.stable(),
         };
         Place {
             version: version.clone(),

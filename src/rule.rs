@@ -1,6 +1,6 @@
 //! Rules: what a request must look like, and where it then goes. Matching reads the request and nothing else.
 
-use regex_lite::Regex;
+use regex_lite::{Regex, RegexBuilder};
 
 use crate::ambient::Ambient;
 use crate::assign::Layout;
@@ -11,8 +11,11 @@ use crate::request::Request;
 use crate::scope::{HostPattern, PathPrefix};
 use crate::version::VersionRef;
 
-/// The longest value a regex is shown, in bytes; a longer one does not match. It takes about 0.1 µs a byte.
+/// The longest value a regex is shown, in bytes; a longer one does not match.
 pub const REGEX_MAX_VALUE: usize = 1024;
+
+/// The largest program a regex may compile to, in bytes: what a match may cost grows with program times value.
+pub const REGEX_MAX_SIZE: usize = 32 * 1024;
 
 /// Sends the requests it matches to a version or a split.
 #[derive(Debug)]
@@ -116,7 +119,10 @@ impl StringMatch {
     pub fn regex(pattern: &str) -> Result<Self, regex_lite::Error> {
         // By itself first: `a)|(b` would escape from the group below.
         Regex::new(pattern)?;
-        Regex::new(&format!("^(?:{pattern})$")).map(StringMatch::Regex)
+        RegexBuilder::new(&format!("^(?:{pattern})$"))
+            .size_limit(REGEX_MAX_SIZE)
+            .build()
+            .map(StringMatch::Regex)
     }
 
     /// Whether the value is as told.

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::Ipv6Addr;
 
 /// The host of a request: without its port and a trailing dot, in lower case.
 ///
@@ -56,10 +57,17 @@ impl HostPattern {
             Some(_) => return Err("must have the wildcard as its first label: *.example.com"),
             None => (false, lower.as_str()),
         };
-        if name.starts_with('[') && name.ends_with(']') && name.len() > 2 {
-            return Ok(HostPattern::Exact(lower));
+        if let Some(address) = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            return match address.parse::<Ipv6Addr>() {
+                Ok(_) => Ok(HostPattern::Exact(lower)),
+                Err(_) => Err("must be an IPv6 address in brackets"),
+            };
         }
-        let bare = name.strip_prefix('.').unwrap_or(name);
+        let bare = if wild {
+            name.strip_prefix('.').unwrap_or(name)
+        } else {
+            name
+        };
         if bare.contains(':') {
             return Err("must be without a port");
         }
@@ -261,6 +269,8 @@ mod tests {
             ("", Err("must be a host name, *.example.com or *")),
             ("a..b", Err("must be a host name, *.example.com or *")),
             ("*.", Err("must be a host name, *.example.com or *")),
+            (".example.com", Err("must be a host name, *.example.com or *")),
+            ("[::g]", Err("must be an IPv6 address in brackets")),
             ("http://a", Err("must be without a port")),
             ("a/b", Err("must be a host name, *.example.com or *")),
         ] {
@@ -290,6 +300,7 @@ mod tests {
             ("/web-api/v1/", true),
             ("/web-api/v1/x", true),
             ("/web-api/v10", false),
+            ("/web-api/v1;x", false),
             ("/web-api/v1%2Fx", false),
             ("/web-api", false),
             ("/Web-api/v1", false),

@@ -141,7 +141,7 @@ fn a_bad_configuration_is_refused_with_all_its_errors() {
 }
 
 #[test]
-fn a_workload_that_lacks_what_it_is_told_to_stamp_is_warned_of() {
+fn what_can_be_served_but_should_be_known_is_warned_of() {
     for (config, warnings) in [
         (
             r#"{"stamp": {"from": {"nodeLabel": "version"}, "label": {"env": "APP_VERSION"}}}"#,
@@ -160,12 +160,28 @@ fn a_workload_that_lacks_what_it_is_told_to_stamp_is_warned_of() {
             &["stamp.from: the label \"odd\" of this node is not 1 to 128 visible ASCII characters"],
         ),
         (
+            r#"{"apps": [{"name": "shop", "versions": [{"name": "v1"}, {"name": "v2", "weight": 10}]}]}"#,
+            &[
+                "apps[0].stable: is not given, and is \"v1\" as the largest share; \
+               name it, so that clients don't move back when another grows larger",
+            ],
+        ),
+        (
+            r#"{"apps": [{"name": "shop", "versions": [{"name": "v1"}, {"name": "v2", "weight": 10}], "stable": "v1"}]}"#,
+            &[],
+        ),
+        (
+            r#"{"apps": [{"name": "shop", "versions": [{"name": "v1"}, {"name": "v2"}]}]}"#,
+            &[],
+        ),
+        (
             r#"{"stamp": {"from": {"env": "EMPTY"}}}"#,
             &["stamp.from: the environment variable \"EMPTY\" is not 1 to 128 visible ASCII characters"],
         ),
     ] {
         let config = Config::parse(config.as_bytes(), &Around("")).unwrap();
-        assert_eq!(config.warnings, warnings);
+        let said: Vec<_> = config.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(said, warnings);
     }
 }
 

@@ -87,7 +87,7 @@ fn a_refused_configuration_is_logged_error_by_error() {
 #[test]
 fn a_configuration_taken_is_logged_once_with_digest_apps_and_versions() {
     let config = json!({"apps": [
-        {"name": "shop", "hosts": ["a.org"], "versions": [{"name": "v1"}, {"name": "v2", "weight": 12.5}]},
+        {"name": "shop", "hosts": ["a.org"], "versions": [{"name": "v1"}, {"name": "v2", "weight": 12.5}], "stable": "v1"},
         {"name": "cart", "hosts": ["b.org"], "enabled": false, "versions": [{"name": "v1"}]},
     ]});
     let _plugin = start(&config);
@@ -100,6 +100,58 @@ fn a_configuration_taken_is_logged_once_with_digest_apps_and_versions() {
         host::logs(),
         [format!("configuration {digest} taken, apps: {apps}")]
     );
+}
+
+#[test]
+fn a_log_line_names_ten_apps() {
+    let app =
+        |i: i32| json!({"name": format!("a{i}"), "hosts": [format!("a{i}")], "versions": [{"name": "v1"}]});
+    let _plugin = start(&json!({"apps": (0..11).map(app).collect::<Vec<_>>()}));
+    let logs = host::logs();
+    assert!(logs[0].ends_with("a9 (v1 100%), and 1 more"), "{logs:?}");
+}
+
+#[test]
+fn pins_that_do_not_hold_are_counted_wherever_they_are_looked_at() {
+    let plugin = start(&json!({"apps": [{
+        "name": "shop",
+        "versions": [{"name": "v1"}, {"name": "v2"}],
+        "rules": [{"match": [{"paths": ["/split"]}], "split": [{"version": "v2", "weight": 100}]}],
+    }]}));
+    let bad = ("cookie", "pinion-shop=nonsense");
+    let mut split = request(&[bad]);
+    split[2].1 = b"/split".to_vec();
+    let mut preflight = request(&[
+        bad,
+        ("origin", "https://a.org"),
+        ("access-control-request-method", "PUT"),
+    ]);
+    preflight[0].1 = b"OPTIONS".to_vec();
+    for request in [split, preflight] {
+        plugin.exchange(request, Answerer::ViaUpstream, answer(&[]));
+    }
+    let rejected = "pin_app=.=shop;.;pin_cause=.=malformed;.;pinion_pins_rejected_total 2";
+    assert!(
+        metrics("rejected_total").contains(&rejected.to_owned()),
+        "{:?}",
+        metrics("_total")
+    );
+}
+
+#[test]
+fn a_pin_at_exactly_half_its_time_is_not_renewed() {
+    let plugin = start(
+        &json!({"apps": [{"name": "shop", "versions": [{"name": "v1"}], "pin": {"cookie": {"ttl": "100s"}}}]}),
+    );
+    for (age, renewed) in [(50, false), (51, true)] {
+        let pin = format!("pinion-shop=v1~{}~0~5", NOW - age);
+        let seen = plugin.exchange(request(&[("cookie", &pin)]), Answerer::ViaUpstream, answer(&[]));
+        assert_eq!(
+            seen.response.iter().any(|(name, _)| name == "set-cookie"),
+            renewed,
+            "{age}"
+        );
+    }
 }
 
 #[test]

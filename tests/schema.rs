@@ -12,44 +12,6 @@ const MAXIMA: [&str; 2] = [
     include_str!("maximal-workload.json"),
 ];
 
-/// What no schema sees: names that must be unique or known, sums, and fields that don't go together.
-const BEYOND_THE_SCHEMA: [&str; 34] = [
-    "not JSON",
-    "protobuf bytes of a Struct",
-    "nothing",
-    "more than one document",
-    "a field given twice",
-    "two apps of one name",
-    "two apps of one cookie",
-    "two apps in one place",
-    "two apps in one place of several",
-    "one place twice",
-    "two versions of one name",
-    "weights above 100",
-    "weights below 100",
-    "weights below 100, the stable version's given",
-    "nobody is left to be stable",
-    "who is stable is not clear",
-    "a draining and a retired version with weights",
-    "stable is unknown",
-    "stable is draining",
-    "rules to versions that are not there",
-    "a time to live that is too short",
-    "a time to live that is too long",
-    "sameSite None without Secure",
-    "partitioned without Secure",
-    "__Secure- without Secure",
-    "__Host- with a path",
-    "__Host- with a domain",
-    "headers with a meaning of their own",
-    "one header for two things",
-    "a pin in the response header",
-    "a pin in the route header",
-    "inbound kept on a gateway",
-    "another version than nobody knows",
-    "one header to tell and to detect",
-];
-
 fn schema() -> Value {
     serde_json::from_str(include_str!("../docs/config.schema.json")).unwrap()
 }
@@ -64,16 +26,11 @@ fn errors(config: &str) -> Vec<String> {
 #[test]
 fn the_schema_refuses_what_a_schema_can() {
     let validator = jsonschema::validator_for(&schema()).unwrap();
-    let unseen: Vec<_> = refusal::all()
-        .into_iter()
-        .filter(|refusal| {
-            let config = serde_json::from_str(&refusal.text());
-            config.is_ok_and(|config| validator.is_valid(&config))
-                || serde_json::from_str::<Value>(&refusal.text()).is_err()
-        })
-        .map(|refusal| refusal.name)
-        .collect();
-    assert_eq!(unseen, BEYOND_THE_SCHEMA);
+    for refusal in refusal::all() {
+        let config = serde_json::from_str(&refusal.text());
+        let taken = config.map_or(true, |config| validator.is_valid(&config));
+        assert_eq!(taken, refusal.beyond_schema, "{}", refusal.name);
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::decode::{Checked, Cursor, Fields, Invalid};
+use super::decode::{Checked, Cursor, Fields};
 use super::matching;
 use super::pinning;
 use super::text;
@@ -27,9 +27,10 @@ struct Placed {
 /// Reads `apps`.
 pub(super) fn apps(list: &Cursor<'_>, around: &impl Surroundings) -> Checked<Apps> {
     let mut known = Apps::default();
+    let mut names = Vec::new();
     // Each app is held against those before it, so that a clash has a place.
     list.list(|cursor| {
-        let placed = app(&cursor, around)?;
+        let placed = app(&cursor, around, &mut names)?;
         add(&cursor, placed, &mut known)
     })?;
     Ok(known)
@@ -38,9 +39,6 @@ pub(super) fn apps(list: &Cursor<'_>, around: &impl Surroundings) -> Checked<App
 fn add(cursor: &Cursor<'_>, placed: Placed, (apps, scopes): &mut Apps) -> Checked<()> {
     let app = placed.app;
     let mut result = Ok(());
-    if apps.iter().any(|other| other.name == app.name) {
-        result = cursor.field_fail("name", format!("{:?} is given twice", app.name));
-    }
     if let Some(cookie) = &app.pinning.cookie {
         let same = |other: &&Rc<App>| {
             other
@@ -70,45 +68,44 @@ fn add(cursor: &Cursor<'_>, placed: Placed, (apps, scopes): &mut Apps) -> Checke
     result
 }
 
-fn app(cursor: &Cursor<'_>, around: &impl Surroundings) -> Checked<Placed> {
+fn app(cursor: &Cursor<'_>, around: &impl Surroundings, names: &mut Vec<String>) -> Checked<Placed> {
     cursor.object(|fields| {
-        let name = fields.required("name", app_name);
+        let name = fields.required("name", |cursor| {
+            let name = app_name(&cursor)?;
+            if names.contains(&name) {
+                return cursor.fail(format!("{name:?} is given twice"));
+            }
+            names.push(name.clone());
+            Ok(name)
+        });
         let enabled = fields.or("enabled", true, |enabled| enabled.boolean());
         let hosts = fields.or("hosts", vec![HostPattern::Any], |list| list.some(text::host));
         let paths = fields.or("paths", vec![PathPrefix::ROOT], |list| list.some(text::path));
         let versions = versions::versions(fields);
-        let rules = match &versions {
-            Ok(versions) => fields.or("rules", Vec::new(), |list| {
-                list.list(|cursor| matching::rule(cursor, versions))
-            }),
-            // Without versions nothing can be said of what the rules name.
-            Err(Invalid) => fields.skip("rules"),
-        };
+        let rules = fields.or("rules", Vec::new(), |list| {
+            list.list(|cursor| matching::rule(cursor, versions.as_ref().ok()))
+        });
         let pinning = pinning::pinning(fields, name.as_deref().unwrap_or_default());
         let overrides = fields.optional("override", matching::overrides);
         let inbound = fields.or("inbound", Inbound::Strip, |word| inbound(&word, around));
         let route_header = fields.or("routeHeader", DEFAULT_HEADER, text::own_header);
         let response_header = fields.or("responseHeader", DEFAULT_HEADER, text::own_header);
-        let (versions, pinning, overrides) = (versions?, pinning?, overrides?);
-        let (route_header, response_header) = (route_header?, response_header?);
-        distinct(
+        let pin_header = pinning.as_ref().ok().and_then(|pinning| pinning.header.as_ref());
+        let override_header = overrides
+            .as_ref()
+            .ok()
+            .and_then(Option::as_ref)
+            .map(|given| &given.header);
+        let distinct = distinct(
             fields,
             &[
-                ("routeHeader", Some(&route_header)),
-                ("pin.header", pinning.header.as_ref()),
-                (
-                    "override.header",
-                    overrides.as_ref().map(|overrides| &overrides.header),
-                ),
+                ("routeHeader", route_header.as_ref().ok()),
+                ("responseHeader", response_header.as_ref().ok()),
+                ("pin.header", pin_header),
+                ("override.header", override_header),
             ],
-        )?;
-        distinct(
-            fields,
-            &[
-                ("responseHeader", Some(&response_header)),
-                ("pin.header", pinning.header.as_ref()),
-            ],
-        )?;
+        );
+        let (versions, ()) = (versions?, distinct?);
         Ok(Placed {
             app: Rc::new(App {
                 name: name?,
@@ -116,11 +113,11 @@ fn app(cursor: &Cursor<'_>, around: &impl Surroundings) -> Checked<Placed> {
                 versions: versions.all,
                 layout: versions.layout,
                 rules: rules?,
-                pinning,
-                overrides,
+                pinning: pinning?,
+                overrides: overrides?,
                 inbound: inbound?,
-                route_header,
-                response_header,
+                route_header: route_header?,
+                response_header: response_header?,
             }),
             hosts: hosts?,
             paths: paths?,
@@ -138,19 +135,25 @@ fn inbound(cursor: &Cursor<'_>, around: &impl Surroundings) -> Checked<Inbound> 
     Ok(inbound)
 }
 
-/// A header has one meaning in an app.
+/// A header has one meaning in an app; only the request's and the response's may be of one name.
 fn distinct(fields: &Fields<'_, '_>, headers: &[(&str, Option<&HeaderName>)]) -> Checked<()> {
-    for (i, (field, name)) in headers.iter().enumerate() {
+    let mut result = Ok(());
+    for (i, (field, name)) in headers.iter().enumerate().skip(2) {
         let same = |other: &&(&str, Option<&HeaderName>)| name.is_some() && other.1 == *name;
-        if let Some((other, _)) = headers.iter().take(i).find(same) {
-            return fields.fail(field, format!("must differ from {other}"));
+        // A tester's header is read from requests, which carry no response header.
+        let earlier = headers
+            .iter()
+            .take(i)
+            .filter(|(other, _)| (*field, *other) != ("override.header", "responseHeader"));
+        for (other, _) in earlier.filter(same) {
+            result = fields.fail(field, format!("must differ from {other}"));
         }
     }
-    Ok(())
+    result
 }
 
 /// A DNS label, as Kubernetes names things.
-fn app_name(cursor: Cursor<'_>) -> Checked<String> {
+fn app_name(cursor: &Cursor<'_>) -> Checked<String> {
     let name = cursor.string()?;
     let plain = name
         .bytes()

@@ -9,7 +9,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// One thing that is wrong with a configuration.
+/// One thing that is wrong with a configuration, or that an operator should know of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     /// Where: `apps[0].versions[1].weight`; empty for the configuration as a whole.
@@ -106,14 +106,14 @@ impl<'de> Deserialize<'de> for Node {
     }
 }
 
-/// Reads a whole document.
+/// Reads a whole document; also gives what an operator should know of.
 ///
 /// # Errors
 /// All that is wrong with it, in the order of reading.
 pub(super) fn decode<T>(
     json: &[u8],
     read: impl FnOnce(Cursor<'_>) -> Checked<T>,
-) -> Result<T, Vec<ConfigError>> {
+) -> Result<(T, Vec<ConfigError>), Vec<ConfigError>> {
     let fail = |reason: String| {
         Err(vec![ConfigError {
             path: String::new(),
@@ -131,34 +131,50 @@ pub(super) fn decode<T>(
             ));
         }
     };
-    let errors = RefCell::new(Vec::new());
+    let notes = Notes::default();
     let value = read(Cursor {
         node: &root,
         path: String::new(),
-        errors: &errors,
+        notes: &notes,
     });
-    let errors = errors.into_inner();
+    let errors = notes.errors.into_inner();
     match value {
-        Ok(value) if errors.is_empty() => Ok(value),
+        Ok(value) if errors.is_empty() => Ok((value, notes.warnings.into_inner())),
         _ => Err(errors),
     }
+}
+
+/// What was found on the way.
+#[derive(Default)]
+struct Notes {
+    errors: RefCell<Vec<ConfigError>>,
+    warnings: RefCell<Vec<ConfigError>>,
 }
 
 /// A place in the document.
 pub(super) struct Cursor<'a> {
     node: &'a Node,
     path: String,
-    errors: &'a RefCell<Vec<ConfigError>>,
+    notes: &'a Notes,
 }
 
 impl<'a> Cursor<'a> {
     /// Records what is wrong here.
     pub(super) fn fail<T>(&self, reason: impl Into<String>) -> Checked<T> {
-        self.errors.borrow_mut().push(ConfigError {
+        self.notes.errors.borrow_mut().push(self.note(reason));
+        Err(Invalid)
+    }
+
+    /// Records what an operator should know of, though it can be served.
+    pub(super) fn warn(&self, reason: impl Into<String>) {
+        self.notes.warnings.borrow_mut().push(self.note(reason));
+    }
+
+    fn note(&self, reason: impl Into<String>) -> ConfigError {
+        ConfigError {
             path: self.path.clone(),
             reason: reason.into(),
-        });
-        Err(Invalid)
+        }
     }
 
     /// Records what is wrong with a field below, named by its path from here.
@@ -179,7 +195,7 @@ impl<'a> Cursor<'a> {
         Cursor {
             node,
             path: format!("{}{dot}{step}", self.path),
-            errors: self.errors,
+            notes: self.notes,
         }
     }
 
@@ -265,7 +281,14 @@ impl<'a> Cursor<'a> {
         };
         let read: Vec<_> = fields
             .iter()
-            .map(|(name, node)| read(name, self.child(node, name)))
+            .enumerate()
+            .map(|(i, (name, node))| {
+                let at = self.child(node, name);
+                if is_repeated(fields, i) {
+                    return at.fail("is given twice");
+                }
+                read(name, at)
+            })
             .collect();
         read.into_iter().collect()
     }
@@ -284,6 +307,12 @@ impl<'a> Cursor<'a> {
         let refused = fields.refuse_others();
         value.and_then(|value| refused.map(|()| value))
     }
+}
+
+/// Whether the name of the i-th field stands before it already.
+fn is_repeated(fields: &[(String, Node)], i: usize) -> bool {
+    let name = fields.get(i).map(|(name, _)| name);
+    fields.iter().take(i).any(|(other, _)| Some(other) == name)
 }
 
 /// The fields of an object. Asking for one makes it known.
@@ -352,10 +381,9 @@ impl<'a> Fields<'a, '_> {
         self.cursor.field_fail(name, reason)
     }
 
-    /// Makes a field known without reading it, where its reading rests on what has failed.
-    pub(super) fn skip<T>(&mut self, name: &'static str) -> Checked<T> {
-        self.find(name);
-        Err(Invalid)
+    /// Records what an operator should know of a field that may be absent.
+    pub(super) fn warn(&self, name: &str, reason: impl Into<String>) {
+        self.cursor.child(&Node::Null, name).warn(reason);
     }
 
     /// Records what is missing from the object as a whole; where a field is unknown, that says enough.
@@ -374,10 +402,9 @@ impl<'a> Fields<'a, '_> {
         let mut result = Ok(());
         for (i, (name, node)) in self.nodes.iter().enumerate() {
             let at = self.cursor.child(node, name);
-            let earlier = self.nodes.iter().take(i).any(|(other, _)| other == name);
             if !self.is_known(name) {
                 result = at.fail(format!("unknown field; known are {}", self.known.join(", ")));
-            } else if earlier {
+            } else if is_repeated(self.nodes, i) {
                 result = at.fail("is given twice");
             }
         }

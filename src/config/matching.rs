@@ -1,6 +1,6 @@
 //! Rules, matches and overrides.
 
-use super::decode::{Checked, Cursor};
+use super::decode::{Checked, Cursor, Invalid};
 use super::text;
 use super::versions::{self, Versions};
 use crate::assign::Share;
@@ -9,11 +9,21 @@ use crate::overrides::{Allow, Override};
 use crate::rule::{Match, Rule, StringMatch, Target};
 use crate::version::{State, VersionRef};
 
-/// A rule over these versions.
-pub(super) fn rule(cursor: Cursor<'_>, versions: &Versions) -> Checked<Rule> {
+/// A rule over these versions. Where they are not known, all but what they decide is checked.
+pub(super) fn rule(cursor: Cursor<'_>, versions: Option<&Versions>) -> Checked<Rule> {
     cursor.object(|fields| {
-        let matches = fields.or("match", Vec::new(), |list| list.some(one_match));
-        let version = fields.optional("version", |name| known_version(&name, &versions.all));
+        // An empty `match:` would silently send everybody.
+        let matches = fields.nullable("match", Some(Vec::new()), None, |list| {
+            list.some(one_match).map(Some)
+        });
+        let matches = matches.and_then(|matches| match matches {
+            Some(matches) => Ok(matches),
+            None => fields.fail(
+                "match",
+                "must have at least one item; leave it out for every request",
+            ),
+        });
+        let version = fields.optional("version", |name| known_version(&name, versions));
         let split = fields.optional("split", |list| split(&list, versions));
         let target = match (version?, split?) {
             (Some(version), None) => Ok(Target::Version(version)),
@@ -29,9 +39,10 @@ pub(super) fn rule(cursor: Cursor<'_>, versions: &Versions) -> Checked<Rule> {
 }
 
 /// A version that a rule may send to: any but a retired one.
-fn known_version(cursor: &Cursor<'_>, versions: &[VersionRef]) -> Checked<VersionRef> {
+fn known_version(cursor: &Cursor<'_>, versions: Option<&Versions>) -> Checked<VersionRef> {
     let name = cursor.string()?;
-    match versions.iter().find(|version| version.name == name) {
+    let versions = versions.ok_or(Invalid)?;
+    match versions.all.iter().find(|version| version.name == name) {
         Some(version) if version.state == State::Retired => cursor.fail(format!("{name:?} is retired")),
         Some(version) => Ok(version.clone()),
         None => cursor.fail(format!("{name:?} is not a version of this app")),
@@ -39,10 +50,10 @@ fn known_version(cursor: &Cursor<'_>, versions: &[VersionRef]) -> Checked<Versio
 }
 
 /// The app's stable version stays the split's stable side if it has a part in it, else the largest share is.
-fn split(cursor: &Cursor<'_>, versions: &Versions) -> Checked<Target> {
+fn split(cursor: &Cursor<'_>, versions: Option<&Versions>) -> Checked<Target> {
     let parts = cursor.some(|part| {
         part.object(|fields| {
-            let version = fields.required("version", |name| known_version(&name, &versions.all));
+            let version = fields.required("version", |name| known_version(&name, versions));
             let weight = fields.required("weight", versions::percent);
             Ok((version?, weight?))
         })
@@ -61,7 +72,7 @@ fn split(cursor: &Cursor<'_>, versions: &Versions) -> Checked<Target> {
         let sum = Share::percent_sum(&shares);
         return cursor.fail(format!("weights must add up to 100, are {sum}"));
     }
-    let stable = versions.layout.stable().index;
+    let stable = versions.ok_or(Invalid)?.layout.stable().index;
     let stable = parts
         .iter()
         .position(|(version, _)| version.index == stable)

@@ -52,25 +52,39 @@ fn read(fields: &mut Fields<'_, '_>, app: &str) -> Checked<Pinning> {
     let header = fields.optional("header", text::own_header);
     let query = fields.optional("query", text::parameter);
     let keys = fields.or("key", Vec::new(), |list| list.some(key));
-    let carrier = carrier?;
+    let (carrier, header, keys) = (carrier?, header?, keys?);
+    let pin_cookie = carrier.cookie.as_ref().map(|cookie| cookie.name.as_str());
+    let mut result = Ok(());
+    for (i, key) in keys.iter().enumerate() {
+        let carried = match key {
+            Key::Header(name) => header.as_ref() == Some(name),
+            Key::Cookie(name) => pin_cookie == Some(name.as_str()),
+            Key::Claim(_) => false,
+        };
+        if carried {
+            let reason = "must not be where the pin is: the pin would change the key";
+            result = fields.fail(&format!("key[{i}]"), reason);
+        }
+    }
+    result?;
     Ok(Pinning {
         follow: follow?,
         ttl: carrier.ttl,
         epoch: epoch?,
         renewal: renewal?,
         cookie: carrier.cookie,
-        header: header?,
+        header,
         query: query?,
-        keys: keys?,
+        keys,
     })
 }
 
 fn key(cursor: Cursor<'_>) -> Checked<Key> {
     cursor.object(|fields| {
-        let header = fields.optional("header", text::header)?;
-        let cookie = fields.optional("cookie", text::token)?;
-        let claim = fields.optional("claim", text::claim)?;
-        match (header, cookie, claim) {
+        let header = fields.optional("header", text::header);
+        let cookie = fields.optional("cookie", text::token);
+        let claim = fields.optional("claim", text::claim);
+        match (header?, cookie?, claim?) {
             (Some(name), None, None) => Ok(Key::Header(name)),
             (None, Some(name), None) => Ok(Key::Cookie(name)),
             (None, None, Some(name)) => Ok(Key::Claim(name)),
@@ -130,9 +144,11 @@ fn cookie(cursor: Cursor<'_>, app: &str) -> Checked<Carrier> {
             same_site: same_site?,
             partitioned: partitioned?,
         };
-        if let Some((field, reason)) = refused_by_browsers(&name, &attributes) {
-            return fields.fail(field, reason);
+        let mut result = Ok(());
+        for (field, reason) in refused_by_browsers(&name, &attributes) {
+            result = fields.fail(field, reason);
         }
+        result?;
         Ok(Carrier {
             cookie: Some(CookieTemplate::new(name, &attributes)),
             ttl,
@@ -140,41 +156,47 @@ fn cookie(cursor: Cursor<'_>, app: &str) -> Checked<Carrier> {
     })
 }
 
-/// A cookie that browsers throw away (RFC 6265bis sections 4.1.3 and 5.7; CHIPS), and the field that is to blame.
-fn refused_by_browsers(name: &str, given: &Attributes<'_>) -> Option<(&'static str, &'static str)> {
+/// Why browsers throw such a cookie away (RFC 6265bis sections 4.1.3 and 5.7; CHIPS), by the field that is to blame.
+fn refused_by_browsers(name: &str, given: &Attributes<'_>) -> Vec<(&'static str, &'static str)> {
     let lower = name.to_ascii_lowercase();
-    let host_only = lower.starts_with("__host-") || lower.starts_with("__host-http-");
-    let prefixed = host_only || lower.starts_with("__secure-") || lower.starts_with("__http-");
-    if given.secure == Secure::Never {
-        if given.same_site == SameSite::None {
-            return Some((
-                "secure",
-                "must not be false with sameSite None: browsers refuse it",
-            ));
-        }
-        if given.partitioned {
-            return Some(("secure", "must not be false with partitioned: browsers refuse it"));
-        }
-        if prefixed {
-            return Some((
-                "secure",
-                "must not be false with this prefix of the name: browsers refuse it",
-            ));
-        }
-    }
-    if host_only && given.path != "/" {
-        return Some((
+    let host_only = lower.starts_with("__host-");
+    let http_only = lower.starts_with("__host-http-") || lower.starts_with("__http-");
+    let secure = host_only || http_only || lower.starts_with("__secure-");
+    let never = given.secure == Secure::Never;
+    let refusals = [
+        (
+            never && given.same_site == SameSite::None,
+            "secure",
+            "must not be false with sameSite None: browsers refuse it",
+        ),
+        (
+            never && given.partitioned,
+            "secure",
+            "must not be false with partitioned: browsers refuse it",
+        ),
+        (
+            never && secure,
+            "secure",
+            "must not be false with this prefix of the name: browsers refuse it",
+        ),
+        (
+            host_only && given.path != "/",
             "path",
             "must be / with the name's prefix __Host-: browsers refuse it",
-        ));
-    }
-    if host_only && given.domain.is_some() {
-        return Some((
+        ),
+        (
+            host_only && given.domain.is_some(),
             "domain",
             "must not be given with the name's prefix __Host-: browsers refuse it",
-        ));
-    }
-    None
+        ),
+        (
+            http_only && !given.http_only,
+            "httpOnly",
+            "must not be false with this prefix of the name: browsers refuse it",
+        ),
+    ];
+    let refused = refusals.into_iter().filter(|(applies, _, _)| *applies);
+    refused.map(|(_, field, reason)| (field, reason)).collect()
 }
 
 fn cookie_path<'a>(cursor: Cursor<'a>) -> Checked<&'a str> {

@@ -23,12 +23,13 @@ struct Draft {
 pub(super) fn versions(fields: &mut Fields<'_, '_>) -> Checked<Versions> {
     let drafts = fields.required("versions", |list| {
         let drafts = list.some(draft)?;
+        let mut result = Ok(());
         for (i, draft) in drafts.iter().enumerate() {
             if drafts.iter().take(i).any(|other| other.name == draft.name) {
-                return list.fail(format!("{:?} is given twice", draft.name));
+                result = list.fail(format!("{:?} is given twice", draft.name));
             }
         }
-        Ok(drafts)
+        result.map(|()| drafts)
     });
     let named = fields.optional("stable", |name| {
         let drafts = drafts.as_ref().map_err(|invalid| *invalid)?;
@@ -39,7 +40,7 @@ pub(super) fn versions(fields: &mut Fields<'_, '_>) -> Checked<Versions> {
             None => name.fail(format!("{text:?} is not a version of this app")),
         }
     });
-    let (drafts, named) = (drafts?, named?);
+    let drafts = drafts?;
     let (stable, shares) = shares(fields, &drafts, named)?;
     let all: Vec<VersionRef> = drafts
         .into_iter()
@@ -155,7 +156,11 @@ pub(super) fn percent(cursor: Cursor<'_>) -> Checked<Share> {
 }
 
 /// Which version is stable, and each version's share.
-fn shares(fields: &Fields<'_, '_>, drafts: &[Draft], named: Option<usize>) -> Checked<(usize, Vec<Share>)> {
+fn shares(
+    fields: &Fields<'_, '_>,
+    drafts: &[Draft],
+    named: Checked<Option<usize>>,
+) -> Checked<(usize, Vec<Share>)> {
     if drafts.iter().all(|draft| draft.state != State::Active) {
         return fields.fail("versions", "must have an active version");
     }
@@ -164,6 +169,7 @@ fn shares(fields: &Fields<'_, '_>, drafts: &[Draft], named: Option<usize>) -> Ch
     let Some(rest) = Share::rest(&given) else {
         return fields.fail("versions", format!("weights must add up to 100, are {sum}"));
     };
+    let named = named?;
     // Who takes the rest: the stable version if its weight was left out, else the first active one without a weight.
     let open = |draft: &Draft| draft.weight.is_none() && draft.state == State::Active;
     let taker = match named {
@@ -195,6 +201,13 @@ fn shares(fields: &Fields<'_, '_>, drafts: &[Draft], named: Option<usize>) -> Ch
                 draft.name
             ),
         ),
-        _ => Ok((most, shares)),
+        _ => {
+            if shares.iter().filter(|share| **share > Share::NONE).count() > 1 {
+                let name = drafts.get(most).map_or("", |draft| draft.name.as_str());
+                let reason = "as the largest share; name it, so that clients don't move back when another grows larger";
+                fields.warn("stable", format!("is not given, and is {name:?} {reason}"));
+            }
+            Ok((most, shares))
+        }
     }
 }

@@ -16,12 +16,8 @@ enum Source<'a> {
 }
 
 /// Reads both; none at all is no workload.
-pub(super) fn workload(
-    fields: &mut Fields<'_, '_>,
-    around: &impl Surroundings,
-    warnings: &mut Vec<String>,
-) -> Checked<Option<Workload>> {
-    let stamped = fields.optional("stamp", |cursor| stamp(&cursor, around, warnings));
+pub(super) fn workload(fields: &mut Fields<'_, '_>, around: &impl Surroundings) -> Checked<Option<Workload>> {
+    let stamped = fields.optional("stamp", |cursor| stamp(&cursor, around));
     let version = match &stamped {
         Ok(Some(stamped)) => Version::Stamped(stamped.as_ref().map(|stamp| stamp.version.clone())),
         Ok(None) => Version::Nowhere,
@@ -44,21 +40,17 @@ enum Version {
     Stamped(Option<String>),
 }
 
-fn stamp(
-    cursor: &Cursor<'_>,
-    around: &impl Surroundings,
-    warnings: &mut Vec<String>,
-) -> Checked<Option<Stamp>> {
+fn stamp(cursor: &Cursor<'_>, around: &impl Surroundings) -> Checked<Option<Stamp>> {
     cursor.object(|fields| {
         let header = fields.or("header", DEFAULT_HEADER, text::own_header);
         let from = fields.required("from", |cursor| source(&cursor));
         let label = fields.optional("label", |cursor| source(&cursor));
         let (header, from, label) = (header?, from?, label?);
         // A pod without the label is no reason to fail its traffic: it is not stamped, and says so.
-        let Some(version) = resolve(&from, "stamp.from", around, warnings) else {
+        let Some(version) = resolve(fields, "from", &from, around) else {
             return Ok(None);
         };
-        let label = label.and_then(|label| resolve(&label, "stamp.label", around, warnings));
+        let label = label.and_then(|label| resolve(fields, "label", &label, around));
         Ok(Some(Stamp {
             header,
             label: label.unwrap_or_else(|| version.clone()),
@@ -90,29 +82,23 @@ fn source<'a>(cursor: &Cursor<'a>) -> Checked<Source<'a>> {
 
 /// What stands at a source, if it can be shown in a response header.
 fn resolve(
+    fields: &Fields<'_, '_>,
+    field: &str,
     source: &Source<'_>,
-    path: &str,
     around: &impl Surroundings,
-    warnings: &mut Vec<String>,
 ) -> Option<String> {
     let (what, found) = match source {
         Source::Value(value) => return Some((*value).to_owned()),
         Source::NodeLabel(name) => (format!("label {name:?} of this node"), around.node_label(name)),
         Source::Env(name) => (format!("environment variable {name:?}"), around.env(name)),
     };
-    match found {
-        Some(text) if is_label(&text) => Some(text),
-        Some(_) => {
-            warnings.push(format!(
-                "{path}: the {what} is not 1 to 128 visible ASCII characters"
-            ));
-            None
-        }
-        None => {
-            warnings.push(format!("{path}: there is no {what}"));
-            None
-        }
-    }
+    let wrong = match found {
+        Some(text) if is_label(&text) => return Some(text),
+        Some(_) => format!("the {what} is not 1 to 128 visible ASCII characters"),
+        None => format!("there is no {what}"),
+    };
+    fields.warn(field, wrong);
+    None
 }
 
 fn mirrored(cursor: &Cursor<'_>, version: &Version) -> Checked<Mirror> {

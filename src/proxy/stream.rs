@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use log::debug;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
@@ -67,7 +66,6 @@ fn decide(edge: &Edge) -> Option<Decision> {
 fn count(decision: &Decision) {
     let (app, version) = (&decision.app.name, &decision.version.name);
     let reason = decision.reason.as_str();
-    debug!("{app}: {version} by {reason}");
     host::count(&Metric::Requests { app, version, reason });
     if let Some(cause) = decision.rejected {
         let cause = cause.as_str();

@@ -5,11 +5,14 @@ import json
 import re
 import time
 
+import jwt
+
 from harness import bootstrap as make
 from harness.client import Connection, gather
 from harness.envoy import ROOT, Envoy
 from harness.upstream import Upstream
 
+ISSUER, KEY = "https://issuer.example.com", b"a key that nobody else knows, of 44 characters"
 FILES = sorted((ROOT / "tests" / "cases").glob("*.json"))
 GROUPS = [(file.name, group) for file in FILES for group in json.loads(file.read_text())]
 
@@ -41,6 +44,9 @@ async def run_case(port: int, case: dict) -> list[str]:
     by = answer.get("by", "via_upstream")
     headers = [(name, timed(value, now)) for name, value in request.get("headers", [])]
     headers += [("x-test-by", by), ("x-test-answer", json.dumps(answer.get("headers", [])))]
+    if "claims" in case:
+        token = jwt.encode({"iss": ISSUER, **case["claims"]}, KEY, "HS256")
+        headers.append(("authorization", f"Bearer {token}"))
     connection = Connection(port)
     response = await connection.request(
         timed(request.get("path", "/"), now),
@@ -50,9 +56,14 @@ async def run_case(port: int, case: dict) -> list[str]:
     )
     await connection.close()
     wrong = differences("response", expect.get("response", {}), response.headers, now)
-    if by == "via_upstream":
+    for name, value in expect.get("filter_state", {}).items():
+        wrong += differences("filter state", {name: [value]}, [(name, response.get(f"x-test-{name}") or "-")], now)
+    if expect.get("blocked", False):
+        if response.status != 204:
+            wrong.append(f"  blocked: expected 204, saw {response.status}")
+    elif by == "via_upstream":
         echo = response.echo()
-        upstream = [*echo.headers, (":path", echo.path)]
+        upstream = [*echo.headers, (":path", echo.path), (":authority", *echo.all("host"))]
         wrong += differences("upstream", expect.get("upstream", {}), upstream, now)
     return wrong
 
@@ -61,9 +72,15 @@ def test_every_case_holds_through_envoy(binary, start):
     direct = {"match": {"prefix": "/", "headers": []}, "direct_response": {"status": 200}}
     direct["match"]["headers"] = [{"name": "x-test-by", "string_match": {"exact": "direct_response"}}]
     routes = [direct, make.to("none", x_test_by="no_healthy_upstream"), make.to("upstream")]
+    # What an access log would find comes back in response headers.
+    shown = ["pinion_app", "pinion_reason"]
+    routes[-1]["response_headers_to_add"] = [
+        {"header": {"key": f"x-test-{name}", "value": f"%FILTER_STATE(wasm.{name}:PLAIN)%"}, "keep_empty_value": True}
+        for name in shown
+    ]
     upstream = start(Upstream("upstream"))
     listeners = [
-        make.listener(f"group-{i}", [{"name": "pinion", "typed_config": make.wasm(group["config"])}], routes)
+        make.listener(f"group-{i}", [make.jwt_authn(ISSUER, KEY), make.pinion(group["config"])], routes)
         for i, (_, group) in enumerate(GROUPS)
     ]
     clusters = [make.cluster("upstream", upstream.port), make.cluster("none", None)]

@@ -23,10 +23,9 @@ CONFIG = {
 
 def test_nobody_flips_over_four_workers_and_the_counts_add_up(binary, start):
     upstreams = {name: start(Upstream(name)) for name in ("v1", "v2", "v3")}
-    pinion = {"name": "pinion", "typed_config": make.wasm(CONFIG)}
     routes = [make.to(name, x_app_version=name) for name in upstreams]
     clusters = [make.cluster(name, upstream.port) for name, upstream in upstreams.items()]
-    bootstrap = make.bootstrap([make.listener("edge", [pinion], routes)], clusters)
+    bootstrap = make.bootstrap([make.listener("edge", [make.pinion(CONFIG)], routes)], clusters)
     envoy = start(Envoy(bootstrap, binary=binary, concurrency=WORKERS))
     port = envoy.port()
     gate = asyncio.Semaphore(40)
@@ -58,7 +57,8 @@ def test_nobody_flips_over_four_workers_and_the_counts_add_up(binary, start):
         for reason, count in (("draw", clients), ("pin", clients * (REQUESTS - 1))):
             labels = f'pin_app="shop",pin_version="{version}",pin_reason="{reason}"'
             expected[f"pinion_requests_total{{{labels}}}"] = count
-    assert envoy.metrics() == expected
+    counted = {name: value for name, value in envoy.metrics().items() if name.startswith("pinion_requests_total")}
+    assert counted == expected
     used = envoy.admin("/stats?filter=listener.*worker.*downstream_cx_total").strip().splitlines()
     busy = [line for line in used if not line.endswith(" 0")]
     assert len(busy) == WORKERS, used

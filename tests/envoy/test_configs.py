@@ -27,7 +27,7 @@ def shown() -> dict[str, str]:
             for document in yaml.safe_load_all(block):
                 if isinstance(document, dict) and document.get("kind") == "WasmPlugin":
                     document = document["spec"]["pluginConfig"]
-                if isinstance(document, dict) and "apps" in document:
+                if isinstance(document, dict) and document.keys() & {"apps", "stamp", "mirror"}:
                     found[f"{page.name} block {i}"] = json.dumps(document)
     return found
 
@@ -36,8 +36,7 @@ def test_every_configuration_shown_is_taken(binary, start):
     configs = shown()
     assert len(configs) >= 5, configs.keys()
     for name, config in configs.items():
-        pinion = {"name": "pinion", "typed_config": make.wasm(config)}
-        listener = make.listener("edge", [pinion], [make.to("none")])
+        listener = make.listener("edge", [make.pinion(config)], [make.to("none")])
         try:
             start(Envoy(make.bootstrap([listener], [make.cluster("none", None)]), binary=binary))
         except EnvoyFailed as failed:
@@ -53,8 +52,7 @@ def test_every_bootstrap_is_valid(binary, path):
 
 def test_a_refused_first_configuration_keeps_envoy_from_starting_and_says_all_that_is_wrong(binary, start):
     config = {"apps": [{"name": "Shop", "versions": [{"name": "v1", "weight": -1}]}]}
-    pinion = {"name": "pinion", "typed_config": make.wasm(config)}
-    listener = make.listener("edge", [pinion], [make.to("none")])
+    listener = make.listener("edge", [make.pinion(config)], [make.to("none")])
     with pytest.raises(EnvoyFailed) as failed:
         start(Envoy(make.bootstrap([listener], [make.cluster("none", None)]), binary=binary))
     said = re.findall("configuration refused: (.*)", str(failed.value))

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
 TYPE = "type.googleapis.com/envoy"
+
+NODE = {
+    "id": "sidecar~127.0.0.1~shop-v2.default~default.svc.cluster.local",
+    "cluster": "shop-v2.default",
+    "metadata": {"LABELS": {"app": "shop", "version": "v2", "odd": "é"}},
+}
+"""The node that the named cases run on."""
+
+ENVIRONMENT = {"APP_VERSION": "2.0-SNAPSHOT", "EMPTY": ""}
+"""The VM's environment in the named cases."""
 
 
 def wasm(config: Any) -> dict:
@@ -17,11 +28,34 @@ def wasm(config: Any) -> dict:
             "vm_config": {
                 "runtime": "envoy.wasm.runtime.v8",
                 "code": {"local": {"filename": "dist/pinion.wasm"}},
+                "environment_variables": {"key_values": ENVIRONMENT},
             },
             "failure_policy": "FAIL_CLOSED",
             "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": text},
         },
     }
+
+
+def pinion(config: Any) -> dict:
+    """The filter as an HTTP filter."""
+    return {"name": "pinion", "typed_config": wasm(config)}
+
+
+def jwt_authn(issuer: str, key: bytes) -> dict:
+    """The filter that verifies tokens of an issuer, and lets a request without a good one pass, as nobody's."""
+    encoded = base64.urlsafe_b64encode(key).decode().rstrip("=")
+    provider = {
+        "issuer": issuer,
+        "local_jwks": {"inline_string": json.dumps({"keys": [{"kty": "oct", "alg": "HS256", "k": encoded}]})},
+        "payload_in_metadata": "payload",
+    }
+    required = {"requires_any": {"requirements": [{"provider_name": "test"}, {"allow_missing_or_failed": {}}]}}
+    config = {
+        "@type": f"{TYPE}.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
+        "providers": {"test": provider},
+        "rules": [{"match": {"prefix": "/"}, "requires": required}],
+    }
+    return {"name": "envoy.filters.http.jwt_authn", "typed_config": config}
 
 
 def cluster(name: str, port: int | None) -> dict:
@@ -58,10 +92,10 @@ def to(cluster: str, **match: Any) -> dict:
 def bootstrap(listeners: list[dict], clusters: list[dict]) -> dict:
     tags = [
         {"tag_name": tag, "regex": rf"({tag}=\.=(.*?);\.;)"}
-        for tag in ("pin_app", "pin_version", "pin_reason", "pin_cause")
+        for tag in ("pin_app", "pin_version", "pin_reason", "pin_cause", "pin_outcome")
     ]
     return {
-        "node": {"id": "test", "cluster": "test"},
+        "node": NODE,
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
         "stats_config": {"stats_tags": tags},
         "static_resources": {"listeners": listeners, "clusters": clusters},

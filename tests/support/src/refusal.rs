@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 /// A configuration that is refused.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Refusal {
     /// What is wrong with it.
     pub name: String,
@@ -13,6 +13,10 @@ pub struct Refusal {
     /// The node's id, where that matters.
     #[serde(default)]
     pub node: String,
+    /// Whether no schema can see it: it is no JSON, or names that must be unique or known, sums, and fields that don't
+    /// go together.
+    #[serde(default)]
+    pub beyond_schema: bool,
     /// All messages, in order.
     pub errors: Vec<String>,
 }
