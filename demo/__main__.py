@@ -11,11 +11,11 @@ from contextlib import ExitStack
 
 from harness import envoy
 
-from . import blue_green, canary, dark_launch, path_scope
+from . import blue_green, canary, dark_launch, mirroring, operator, path_scope
 from .report import Report
 from .stage import Stage
 
-SCENARIOS = [blue_green, canary, dark_launch, path_scope]
+SCENARIOS = [blue_green, canary, dark_launch, path_scope, mirroring, operator]
 
 
 def introduce(report: Report) -> None:
@@ -57,6 +57,8 @@ def serve() -> int:
     introduce(report)
     with ExitStack() as stack:
         for module in SCENARIOS:
+            if not module.CURL:
+                continue
             stage = stack.enter_context(Stage(module.NAME, free_ports=any_is_taken(module.NAME)))
             report.say(f"\n[bold]{module.TITLE}.[/] {module.ABOUT}")
             for line in module.CURL:

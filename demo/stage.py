@@ -27,9 +27,14 @@ class Stage:
         self.stack = ExitStack()
 
     def __enter__(self) -> Stage:
-        ports = {}
-        for cluster in self.bootstrap["static_resources"]["clusters"]:
-            ports[cluster["name"]] = self.stack.enter_context(Upstream(cluster["name"])).port
+        static = self.bootstrap["static_resources"]
+        own = {listener["address"]["socket_address"]["port_value"] for listener in static["listeners"]}
+        self.upstreams = {
+            cluster["name"]: self.stack.enter_context(Upstream(cluster["name"]))
+            for cluster in static["clusters"]
+            if port_of(cluster) not in own
+        }
+        ports = {name: upstream.port for name, upstream in self.upstreams.items()}
         self.envoy = Envoy(self.bootstrap, clusters=ports, free_ports=self.free_ports)
         self.stack.enter_context(self.envoy)
         self.port = self.envoy.port()
@@ -70,6 +75,13 @@ class Stage:
             if time.monotonic() > end:
                 raise EnvoyFailed(f"the new configuration is not served:\n{self.envoy.log()}")
             await asyncio.sleep(0.02)
+
+
+def port_of(cluster: dict) -> int:
+    """The port that a cluster's only endpoint stands at."""
+    ports: list[int] = []
+    walk(cluster, lambda node: ports.append(node["port_value"]) if "port_value" in node else None)
+    return ports[0]
 
 
 def _edit(node: dict, change: Callable[[dict], None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 from typing import Any
 
@@ -95,7 +96,7 @@ def bootstrap(listeners: list[dict], clusters: list[dict]) -> dict:
         for tag in ("pin_app", "pin_version", "pin_reason", "pin_cause", "pin_outcome")
     ]
     return {
-        "node": NODE,
+        "node": copy.deepcopy(NODE),
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
         "stats_config": {"stats_tags": tags},
         "static_resources": {"listeners": listeners, "clusters": clusters},

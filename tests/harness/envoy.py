@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -65,6 +66,18 @@ def release(binary: Path) -> str:
     return found[1] if found else said.strip()
 
 
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _replace_port(node: dict, named: int, free: int) -> None:
+    if node.get("port_value") == named:
+        node["port_value"] = free
+
+
 def walk(node: Any, visit: Callable[[dict], None]) -> None:
     """Visits every mapping of a document."""
     if isinstance(node, dict):
@@ -110,8 +123,13 @@ class Envoy:
     def _localize(self, clusters: dict[str, int], free_ports: bool) -> None:
         static = self.bootstrap["static_resources"]
         if free_ports:
-            for place in [self.bootstrap["admin"], *static.get("listeners", [])]:
-                place["address"]["socket_address"]["port_value"] = 0
+            self.bootstrap["admin"]["address"]["socket_address"]["port_value"] = 0
+            # A cluster may lead to a listener of the same Envoy: both get the same free port.
+            for listener in static.get("listeners", []):
+                place = listener["address"]["socket_address"]
+                if named := place["port_value"]:
+                    free = free_port()
+                    walk(static, lambda node: _replace_port(node, named, free))
         for cluster in static.get("clusters", []):
             if port := clusters.get(cluster["name"]):
                 walk(cluster, lambda node: node.update(port_value=port) if "port_value" in node else None)
@@ -144,6 +162,7 @@ class Envoy:
         command = [
             str(self.binary), "--config-path", str(config), "--concurrency", str(self.concurrency),
             "--admin-address-path", str(admin), "--log-level", self.log_level,
+            "--file-flush-interval-msec", "50",
             # Each Envoy of a machine needs a shared memory region of its own.
             "--use-dynamic-base-id",
         ]  # fmt: skip
@@ -210,10 +229,11 @@ class Envoy:
         return {name: float(value) for name, value in ours}
 
     def log(self) -> str:
-        """All that it has logged so far."""
-        if self.log_file.exists():
-            return self.log_file.read_text(errors="replace")
-        return self.final_log
+        """What it has logged so far, without the lists of its extensions and headers at the start."""
+        if not self.log_file.exists():
+            return self.final_log
+        lines = self.log_file.read_text(errors="replace").splitlines(keepends=True)
+        return "".join(line for line in lines if "server.cc" not in line or "]   " not in line or "wasm.runtime" in line)
 
 
 class EnvoyFailed(Exception):

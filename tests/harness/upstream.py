@@ -3,7 +3,7 @@
     python -m harness.upstream NAME [PORT]
 
 It prints its port once it listens. The request header `x-test-answer`, a JSON list of pairs, adds header lines to the
-answer.
+answer. `/__seen` lists the requests that came before, and forgets them.
 """
 
 from __future__ import annotations
@@ -12,11 +12,16 @@ import asyncio
 import json
 import subprocess
 import sys
+import urllib.request
+from collections import deque
 from pathlib import Path
 
 import h11
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+SEEN: deque[dict] = deque(maxlen=10_000)
 
 
 class Server(asyncio.Protocol):
@@ -55,6 +60,11 @@ class Server(asyncio.Protocol):
             "path": self.request.target.decode("latin-1"),
             "headers": headers,
         }
+        if said["path"] == "/__seen":
+            said = [*SEEN]
+            SEEN.clear()
+        else:
+            SEEN.append(said)
         body = json.dumps(said).encode() + b"\n"
         lines = [("content-type", "application/json"), ("content-length", str(len(body))), *json.loads(told)]
         encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in lines]
@@ -77,6 +87,11 @@ class Upstream:
             raise RuntimeError(f"the upstream {self.version} did not start; is port {self.wanted} taken?")
         self.port = int(line)
         return self
+
+    def seen(self) -> list[dict]:
+        """The requests that came since this was asked last: method, path and headers."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/__seen", timeout=10) as response:
+            return json.load(response)
 
     def __exit__(self, *_):
         self.process.terminate()
