@@ -1,5 +1,6 @@
 # Two commands matter: `make demo` shows what pinion does on a real Envoy, `make test` proves it.
-# Everything they need beyond Rust, Python, Node and make is installed under .tools/.
+# What they need beyond Rust, Python, Node and make they install: under .tools/ and tools/node_modules, and rustup's
+# two wasm targets.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -51,10 +52,22 @@ check: .tools/targets ## Formatting, lints on host and wasm, documentation
 .PHONY: wasm
 wasm: dist/pinion.wasm ## Build the module: dist/pinion.wasm
 
-dist/pinion.wasm: $(SOURCES) tools/optimize.mjs tools/node_modules .tools/targets
-	cargo build --release --package pinion-module --target wasm32-wasip1
+dist/pinion.wasm: $(SOURCES) Makefile tools/optimize.mjs tools/node_modules .tools/targets
+	cargo fetch --quiet --locked
+	# Where a machine keeps its crates is no part of the module: the same sources give the same checksum.
+	RUSTFLAGS="$$(printf -- '--remap-path-prefix=%s= ' "$${CARGO_HOME:-$$HOME/.cargo}"/registry/src/*)" \
+		cargo build --release --package pinion-module --target wasm32-wasip1
 	@mkdir -p dist
 	node tools/optimize.mjs target/wasm32-wasip1/release/pinion_module.wasm $@
+
+.PHONY: manifests
+manifests: dist/pinion.wasm ## Istio manifests for the module at URL, with its checksum, in dist/wasmplugin
+	@[[ -n "$${URL:-}" ]] || { echo "say where the module is: make manifests URL=https://…/pinion.wasm" >&2; exit 1; }
+	@[[ "$$URL" != oci://* || -n "$${SHA256:-}" ]] || { echo "an image's checksum is its digest: give SHA256=" >&2; exit 1; }
+	@rm -rf dist/wasmplugin && cp -R wasmplugin dist/wasmplugin && rm dist/wasmplugin/README.md
+	@sum=$${SHA256:-$$(sha256sum dist/pinion.wasm | cut -d' ' -f1)}; \
+		find dist/wasmplugin -name '*.yaml' -exec sed -i "s|PINION_URL|$$URL|; s|PINION_SHA256|$$sum|" {} +; \
+		echo "dist/wasmplugin: the module is at $$URL, its checksum is $$sum"
 
 .PHONY: clean
 clean: ## Remove what was built; .tools stays

@@ -1,5 +1,6 @@
 """Every configuration that a user is shown is taken by the filter itself, and every bootstrap by Envoy."""
 
+import hashlib
 import json
 import re
 import subprocess
@@ -8,10 +9,13 @@ import pytest
 import yaml
 
 from harness import bootstrap as make
-from harness.envoy import ROOT, Envoy, EnvoyFailed, load, walk
+from harness.envoy import MODULE, ROOT, Envoy, EnvoyFailed, load, walk
 
 BOOTSTRAPS = sorted(path for path in (ROOT / "envoy").glob("*.yaml") if not path.name.endswith(".pinion.yaml"))
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+MANIFESTS = sorted((ROOT / "wasmplugin").rglob("*.yaml"))
 
 
 def shown() -> dict[str, str]:
@@ -22,11 +26,13 @@ def shown() -> dict[str, str]:
         walk(load(path), lambda node: values.append(node) if "StringValue" in str(node.get("@type")) else None)
         for i, node in enumerate(values):
             found[f"{path.name} {i}"] = node["value"]
+    for path in MANIFESTS:
+        for document in yaml.safe_load_all(path.read_text()):
+            if document["kind"] == "WasmPlugin":
+                found[str(path.relative_to(ROOT))] = json.dumps(document["spec"]["pluginConfig"])
     for page in PAGES:
         for i, block in enumerate(re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)):
             for document in yaml.safe_load_all(block):
-                if isinstance(document, dict) and document.get("kind") == "WasmPlugin":
-                    document = document["spec"]["pluginConfig"]
                 if isinstance(document, dict) and document.keys() & {"apps", "stamp", "mirror"}:
                     found[f"{page.name} block {i}"] = json.dumps(document)
     return found
@@ -34,7 +40,8 @@ def shown() -> dict[str, str]:
 
 def test_every_configuration_shown_is_taken(binary, start):
     configs = shown()
-    assert len(configs) >= 5, configs.keys()
+    expected = {"README.md", "wasmplugin/workload.yaml", "mirroring.yaml", "canary.pinion.yaml"}
+    assert expected <= {name.split(" ")[0] for name in configs}, configs.keys()
     for name, config in configs.items():
         listener = make.listener("edge", [make.pinion(config)], [make.to("none")])
         try:
@@ -60,3 +67,23 @@ def test_a_refused_first_configuration_keeps_envoy_from_starting_and_says_all_th
         'apps[0].name: must be 1 to 63 small letters, digits or inner hyphens, is "Shop"',
         "apps[0].versions[0].weight: must be 0 to 100, is -1",
     ]
+
+
+def test_manifests_are_rendered_with_url_and_checksum():
+    url = "https://example.com/pinion.wasm"
+    subprocess.run(["make", "manifests", f"URL={url}"], cwd=ROOT, check=True, capture_output=True)
+    plugins = [
+        document
+        for path in (ROOT / "dist" / "wasmplugin").rglob("*.yaml")
+        for document in yaml.safe_load_all(path.read_text())
+        if document["kind"] == "WasmPlugin"
+    ]
+    checksum = hashlib.sha256(MODULE.read_bytes()).hexdigest()
+    assert [(plugin["spec"]["url"], plugin["spec"]["sha256"]) for plugin in plugins] == [(url, checksum)] * 2
+    assert {plugin["spec"]["failStrategy"] for plugin in plugins} == {"FAIL_RELOAD"}
+
+
+def test_manifests_of_an_image_want_its_digest():
+    said = subprocess.run(["make", "manifests", "URL=oci://a/b:1"], cwd=ROOT, capture_output=True, text=True)
+    assert said.returncode != 0
+    assert "an image's checksum is its digest: give SHA256=" in said.stderr

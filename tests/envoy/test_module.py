@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 from harness.envoy import MODULE, ROOT
 
@@ -27,6 +28,12 @@ def test_the_module_exports_only_what_it_needs():
     """
     said = subprocess.run(["node", "-e", script, str(MODULE)], capture_output=True, text=True, check=True)
     assert json.loads(said.stdout) == EXPORTS
+
+
+def test_the_module_tells_nothing_of_the_machine_that_built_it():
+    module = MODULE.read_bytes()
+    for path in (Path.home(), ROOT):
+        assert str(path).encode() not in module, path
 
 
 def test_the_module_is_small():
