@@ -4,6 +4,7 @@
 
 mod app;
 mod decode;
+mod keys;
 mod matching;
 mod pinning;
 mod text;
@@ -74,8 +75,8 @@ pub trait Surroundings {
     fn node_id(&self) -> Option<String>;
     /// A label of this proxy's pod.
     fn node_label(&self, name: &str) -> Option<String>;
-    /// A variable of the VM's environment.
-    fn env(&self, name: &str) -> Option<String>;
+    /// A variable of the VM's environment, as its bytes.
+    fn env(&self, name: &str) -> Option<Vec<u8>>;
 }
 
 /// No surroundings: no node, no environment.
@@ -89,7 +90,7 @@ impl Surroundings for Nowhere {
     fn node_label(&self, _: &str) -> Option<String> {
         None
     }
-    fn env(&self, _: &str) -> Option<String> {
+    fn env(&self, _: &str) -> Option<Vec<u8>> {
         None
     }
 }
@@ -171,16 +172,18 @@ impl Config {
 /// Reads the whole document: an edge's or a workload's.
 fn root(cursor: &Cursor<'_>, around: &impl Surroundings) -> Checked<Role> {
     cursor.object(|fields| {
-        let apps = fields.optional("apps", |list| app::apps(&list, around));
+        let signing = fields.optional("keys", |list| keys::keys(&list, around).map(Rc::new));
+        let apps = fields.optional("apps", |list| app::apps(&list, around, &signing));
         let access_log = fields.optional("accessLog", |flag| flag.boolean());
         let workload = workload::workload(fields, around);
-        let (apps, access_log, workload) = (apps?, access_log?, workload?);
+        let (apps, access_log, workload, signing) = (apps?, access_log?, workload?, signing?);
         match (apps, access_log, workload) {
             (Some(_), _, Some(_)) => fields.fail(
                 "apps",
                 "must not stand beside stamp or mirror: edge and workload are two plugins",
             ),
             (None, Some(_), Some(_)) => fields.fail("accessLog", "is the edge's, beside apps"),
+            (None, None, Some(_)) if signing.is_some() => fields.fail("keys", "are the edge's, beside apps"),
             (None, None, Some(workload)) => Ok(Role::Workload(workload)),
             (apps, access_log, None) => {
                 let access_log = match access_log {

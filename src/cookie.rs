@@ -31,6 +31,21 @@ fn unquoted(value: &[u8]) -> &[u8] {
     }
 }
 
+/// The longest cookies that are read: bytes over all lines, and pairs.
+pub const MAX_BYTES: usize = 32 * 1024;
+/// See [`MAX_BYTES`].
+pub const MAX_PAIRS: usize = 512;
+
+/// Whether a client's cookies are few enough to be read.
+pub fn within_limits<H: Headers + ?Sized>(headers: &H) -> bool {
+    let (mut bytes, mut pairs) = (0, 0);
+    headers.lines("cookie").all(|line| {
+        bytes += line.len();
+        pairs += 1 + line.iter().filter(|b| **b == b';').count();
+        bytes <= MAX_BYTES && pairs <= MAX_PAIRS
+    })
+}
+
 /// When a cookie carries `Secure`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Secure {
@@ -72,7 +87,7 @@ pub struct CookieTemplate {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "RFC 6265bis section 4.1.2 names and explains them")]
 pub struct Attributes<'a> {
-    pub max_age: u32,
+    pub max_age: Option<u32>,
     pub path: &'a str,
     pub domain: Option<&'a str>,
     pub secure: Secure,
@@ -87,7 +102,10 @@ impl CookieTemplate {
     pub fn new(name: String, given: &Attributes<'_>) -> Self {
         let mut attributes = String::new();
         // Writing to a String cannot fail.
-        let _ = write!(attributes, "; Path={}; Max-Age={}", given.path, given.max_age);
+        let _ = write!(attributes, "; Path={}", given.path);
+        if let Some(seconds) = given.max_age {
+            let _ = write!(attributes, "; Max-Age={seconds}");
+        }
         if let Some(domain) = given.domain {
             let _ = write!(attributes, "; Domain={domain}");
         }
@@ -112,11 +130,25 @@ impl CookieTemplate {
     /// The value of a `Set-Cookie` header, for a client whose request came by `scheme`.
     #[must_use]
     pub fn set(&self, value: &str, scheme: Scheme) -> String {
-        let secure = match (self.secure, scheme) {
+        format!("{}={value}{}{}", self.name, self.attributes, self.secured(scheme))
+    }
+
+    /// The value of a `Set-Cookie` header that ends the cookie.
+    #[must_use]
+    pub fn end(&self, scheme: Scheme) -> String {
+        format!(
+            "{}={}; Max-Age=0{}",
+            self.name,
+            self.attributes,
+            self.secured(scheme)
+        )
+    }
+
+    fn secured(&self, scheme: Scheme) -> &'static str {
+        match (self.secure, scheme) {
             (Secure::Always, _) | (Secure::Auto, Scheme::Https) => "; Secure",
             (Secure::Never, _) | (Secure::Auto, Scheme::Http) => "",
-        };
-        format!("{}={value}{}{secure}", self.name, self.attributes)
+        }
     }
 }
 
@@ -159,9 +191,27 @@ mod tests {
     }
 
     #[test]
+    fn too_many_cookies_are_not_read() {
+        let pairs = |count: usize| vec!["a=b"; count].join(";");
+        let bytes = |count: usize| "x".repeat(count);
+        for (lines, expected) in [
+            (vec![], true),
+            (vec![pairs(MAX_PAIRS)], true),
+            (vec![pairs(MAX_PAIRS + 1)], false),
+            (vec![pairs(MAX_PAIRS), pairs(1)], false),
+            (vec![bytes(MAX_BYTES)], true),
+            (vec![bytes(MAX_BYTES + 1)], false),
+            (vec![bytes(MAX_BYTES), bytes(1)], false),
+        ] {
+            let headers: Vec<_> = lines.iter().map(|line| ("cookie", line)).collect();
+            assert_eq!(within_limits(headers.as_slice()), expected);
+        }
+    }
+
+    #[test]
     fn a_cookie_carries_the_attributes_it_was_given() {
         let plain = Attributes {
-            max_age: 86_400,
+            max_age: Some(86_400),
             path: "/",
             domain: None,
             secure: Secure::Auto,
@@ -179,7 +229,7 @@ mod tests {
             "p=v; Path=/; Max-Age=86400; SameSite=Lax; HttpOnly; Secure"
         );
         let all = Attributes {
-            max_age: 1,
+            max_age: Some(1),
             path: "/a",
             domain: Some("example.com"),
             secure: Secure::Always,

@@ -23,6 +23,7 @@
 pub mod ambient;
 pub mod assign;
 pub mod cache;
+pub mod cidr;
 pub mod claim;
 pub mod config;
 pub mod cookie;
@@ -38,6 +39,8 @@ pub mod proxy;
 pub mod request;
 pub mod rule;
 pub mod scope;
+pub mod seal;
 pub mod shares;
+pub mod token;
 pub mod version;
 pub mod workload;

@@ -1,16 +1,18 @@
 //! The pin: what a client carries to keep its place, and when it holds.
 //!
-//! Its value is `VERSION~ISSUED~EPOCH~SLOT`. This module reads and writes it and judges it against an app's versions;
+//! Its value is `VERSION~ISSUED~EPOCH~SLOT`, and where there are signing keys `~KEYID~MAC` follows. This module reads and writes it and judges it against an app's versions;
 //! where it travels and which version follows from it, [`policy`](crate::policy) says.
 
 use std::fmt;
+use std::rc::Rc;
 
 use crate::ambient::Ambient;
 use crate::assign::Slot;
-use crate::cookie::{self, CookieTemplate};
+use crate::cookie::CookieTemplate;
 use crate::header::{HeaderName, Headers};
 use crate::request::Request;
-use crate::version::{State, VersionRef};
+use crate::seal::{Keys, Seal, Sealed, Unproven};
+use crate::version::{State, VersionRef, is_version_name};
 
 /// How far a pin's time may lie ahead, in seconds: the proxies of a fleet don't share one clock.
 pub const CLOCK_SKEW: u64 = 60;
@@ -34,6 +36,8 @@ pub struct Pinning {
     pub query: Option<String>,
     /// What a slot is hashed from, instead of a pin; the first that is there counts.
     pub keys: Vec<Key>,
+    /// What seals pins; with it, one that is not sealed does not hold.
+    pub signing: Option<Rc<Keys>>,
 }
 
 /// What a pin keeps.
@@ -63,6 +67,8 @@ pub enum Key {
     Cookie(String),
     /// In a claim of a verified token, which must be a string.
     Claim(String),
+    /// The client's address, as far as Envoy trusts it.
+    SourceIp,
 }
 
 impl Key {
@@ -77,8 +83,9 @@ impl Key {
         let slot = |key: &[u8]| (!key.is_empty()).then(|| Slot::of_key(app, epoch, key));
         match self {
             Key::Header(name) => slot(&request.headers.joined(name.as_str())?),
-            Key::Cookie(name) => cookie::values(request.headers, name).find_map(slot),
+            Key::Cookie(name) => request.cookies(name).find_map(slot),
             Key::Claim(name) => slot(&request.ambient.claim(name)?),
+            Key::SourceIp => slot(request.ambient.source()?.to_canonical().to_string().as_bytes()),
         }
     }
 }
@@ -97,25 +104,21 @@ pub struct Pin<'a> {
 }
 
 impl<'a> Pin<'a> {
-    /// Reads a pin; anything that this filter would not have written is none.
+    /// Reads a pin and its seal; anything that this filter would not have written is none.
     #[must_use]
-    pub fn parse(value: &'a [u8]) -> Option<Self> {
+    pub fn parse(value: &'a [u8]) -> Option<(Self, Option<Seal<'a>>)> {
         let value = std::str::from_utf8(value).ok()?;
         let mut parts = value.split('~');
-        let version = parts
-            .next()
-            .filter(|name| crate::version::is_version_name(name))?;
-        let issued = decimal(parts.next()?)?;
-        let epoch = u32::try_from(decimal(parts.next()?)?).ok()?;
-        let slot = Slot::new(u32::try_from(decimal(parts.next()?)?).ok()?)?;
-        match parts.next() {
-            None => Some(Pin {
-                version,
-                issued,
-                epoch,
-                slot,
-            }),
-            Some(_) => None,
+        let pin = Pin {
+            version: parts.next().filter(|name| is_version_name(name))?,
+            issued: decimal(parts.next()?)?,
+            epoch: u32::try_from(decimal(parts.next()?)?).ok()?,
+            slot: Slot::new(u32::try_from(decimal(parts.next()?)?).ok()?)?,
+        };
+        match (parts.next(), parts.next(), parts.next()) {
+            (None, _, _) => Some((pin, None)),
+            (Some(key_id), Some(mac), None) => Some((pin, Some(Seal::parse(key_id, mac)?))),
+            _ => None,
         }
     }
 
@@ -123,7 +126,21 @@ impl<'a> Pin<'a> {
     ///
     /// # Errors
     /// Why it does not hold.
-    pub fn check(self, pinning: &Pinning, versions: &[VersionRef], now: u64) -> Result<Held, Rejection> {
+    pub fn check(
+        self,
+        seal: Option<Seal<'_>>,
+        app: &str,
+        pinning: &Pinning,
+        versions: &[VersionRef],
+        now: u64,
+    ) -> Result<Held, Rejection> {
+        match (&pinning.signing, seal) {
+            (None, None) => {}
+            // Where nothing is signed, this filter did not write a seal.
+            (None, Some(_)) => return Err(Rejection::Malformed),
+            (Some(_), None) => return Err(Rejection::Unsigned),
+            (Some(keys), Some(seal)) => keys.verify(app, &self, &seal)?,
+        }
         if self.epoch != pinning.epoch {
             return Err(Rejection::Epoch);
         }
@@ -147,10 +164,30 @@ impl<'a> Pin<'a> {
             }),
         }
     }
+
+    /// The pin's value, sealed where there are keys.
+    #[must_use]
+    pub fn written(&self, app: &str, signing: Option<&Keys>) -> String {
+        match signing {
+            Some(keys) => format!("{self}~{}", keys.seal(app, self)),
+            None => self.to_string(),
+        }
+    }
+}
+
+impl Sealed for Pin<'_> {
+    fn write(&self, app: &str, key_id: &str, out: &mut impl fmt::Write) -> fmt::Result {
+        let slot = self.slot.number();
+        write!(
+            out,
+            "pinion1|{app}|{}|{}|{}|{slot}|{key_id}",
+            self.version, self.issued, self.epoch
+        )
+    }
 }
 
 /// Digits without sign or leading zeros.
-fn decimal(digits: &str) -> Option<u64> {
+pub(crate) fn decimal(digits: &str) -> Option<u64> {
     let plain = digits.bytes().all(|b| b.is_ascii_digit()) && (digits.len() == 1 || !digits.starts_with('0'));
     plain.then(|| digits.parse().ok())?
 }
@@ -176,8 +213,16 @@ pub struct Held {
 /// Why a pin does not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejection {
+    /// There are too many cookies, and none was read.
+    Oversized,
     /// This filter did not write it.
     Malformed,
+    /// It has no seal, where pins are sealed.
+    Unsigned,
+    /// Its seal names a key that is not here.
+    UnknownKey,
+    /// Its seal proves nothing: the pin was changed, or made for another app.
+    Forged,
     /// Its epoch is not the app's.
     Epoch,
     /// Its time to live is over.
@@ -190,12 +235,25 @@ pub enum Rejection {
     Retired,
 }
 
+impl From<Unproven> for Rejection {
+    fn from(unproven: Unproven) -> Self {
+        match unproven {
+            Unproven::UnknownKey => Rejection::UnknownKey,
+            Unproven::Forged => Rejection::Forged,
+        }
+    }
+}
+
 impl Rejection {
     /// The cause's name in metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Rejection::Oversized => "oversized",
             Rejection::Malformed => "malformed",
+            Rejection::Unsigned => "unsigned",
+            Rejection::UnknownKey => "key",
+            Rejection::Forged => "forged",
             Rejection::Epoch => "epoch",
             Rejection::Expired => "expired",
             Rejection::Future => "future",
@@ -210,13 +268,13 @@ mod tests {
     use super::*;
     use crate::assign::Share;
     use crate::version::Version;
-    use std::rc::Rc;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn only_what_is_written_here_is_read() {
-        let pin = Pin::parse(b"v1~1700000000~0~99999").unwrap();
+        let (pin, seal) = Pin::parse(b"v1~1700000000~0~99999").unwrap();
+        assert_eq!(seal, None);
         assert_eq!((pin.version, pin.issued, pin.epoch), ("v1", 1_700_000_000, 0));
         assert_eq!(pin.slot.number(), 99_999);
         assert_eq!(pin.to_string(), "v1~1700000000~0~99999");
@@ -269,6 +327,7 @@ mod tests {
             header: None,
             query: None,
             keys: Vec::new(),
+            signing: None,
         };
         for (pin, expected) in [
             ("v1~1000~7~5", Ok(("v1", 0))),
@@ -282,9 +341,8 @@ mod tests {
             ("v4~1000~7~5", Err(Rejection::Unknown)),
             ("v3~1000~7~5", Err(Rejection::Retired)),
         ] {
-            let held = Pin::parse(pin.as_bytes())
-                .unwrap()
-                .check(&pinning, &versions, 1000);
+            let (parsed, seal) = Pin::parse(pin.as_bytes()).unwrap();
+            let held = parsed.check(seal, "shop", &pinning, &versions, 1000);
             let held = held.as_ref().map(|held| (held.version.name.as_str(), held.age));
             assert_eq!(held.map_err(|cause| *cause), expected, "{pin}");
         }

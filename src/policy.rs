@@ -10,12 +10,13 @@ use crate::ambient::Ambient;
 use crate::assign::{Layout, Slot};
 use crate::cache;
 use crate::config::{App, Edge, Inbound};
-use crate::cookie::{self, Scheme};
+use crate::cookie::Scheme;
 use crate::edit::Edit;
 use crate::header::{HeaderName, Headers};
 use crate::mirror;
+use crate::overrides::CookieChange;
 use crate::pin::{Follow, Held, Key, Pin, Rejection, Renewal};
-use crate::request::{Request, percent_decoded};
+use crate::request::{Cookies, Request, percent_decoded};
 use crate::rule::Target;
 use crate::version::{State, VersionRef};
 
@@ -62,6 +63,10 @@ pub struct Decision {
     pub rejected: Option<Rejection>,
     /// The pin its client gets.
     pub new_pin: Option<NewPin>,
+    /// What becomes of the cookie that holds an override token.
+    pub override_cookie: Option<CookieChange>,
+    /// How the client came.
+    scheme: Scheme,
 }
 
 /// A pin to be given.
@@ -70,7 +75,6 @@ pub struct NewPin {
     version: VersionRef,
     slot: Slot,
     issued: u64,
-    scheme: Scheme,
 }
 
 /// Decides a request. None: it belongs to no app that is enabled.
@@ -78,7 +82,20 @@ pub fn decide<H: Headers + ?Sized>(edge: &Edge, headers: &H, ambient: &impl Ambi
     let request = Request::new(headers, ambient);
     let app = edge.app(&request.host, request.path)?;
     app.enabled.then(|| {
-        let place = Place::find(app, &request);
+        let asked = app
+            .overrides
+            .as_ref()
+            .map(|overrides| overrides.asked(&app.name, &request));
+        let asked = asked.unwrap_or_default();
+        let wanted = asked.version.and_then(|name| living(app, name.as_bytes()));
+        let place = match wanted {
+            Some(version) => Place::of(version, Reason::Override),
+            None => Place::find(app, &request),
+        };
+        // A token that names no version of this app is worth nothing, so it is not held either.
+        let override_cookie = asked
+            .cookie
+            .filter(|change| wanted.is_some() || *change == CookieChange::End);
         Decision {
             app: app.clone(),
             version: place.version,
@@ -88,8 +105,9 @@ pub fn decide<H: Headers + ?Sized>(edge: &Edge, headers: &H, ambient: &impl Ambi
                 version,
                 slot,
                 issued,
-                scheme: request.scheme(),
             }),
+            scheme: request.scheme(),
+            override_cookie,
         }
     })
 }
@@ -114,9 +132,6 @@ impl Place {
     }
 
     fn find<H: Headers + ?Sized, A: Ambient>(app: &App, request: &Request<'_, H, A>) -> Self {
-        if let Some(version) = overridden(app, request) {
-            return Place::of(version, Reason::Override);
-        }
         if let Some(version) = inbound(app, request) {
             return Place::of(version, Reason::Inbound);
         }
@@ -131,15 +146,6 @@ impl Place {
             None => Client::find(app, request).place(app),
         }
     }
-}
-
-/// The version that an allowed tester asks for: any of the app's but a retired one.
-fn overridden<'a, H: Headers + ?Sized, A: Ambient>(
-    app: &'a App,
-    request: &Request<'_, H, A>,
-) -> Option<&'a VersionRef> {
-    let wanted = app.overrides.as_ref()?.wanted(&app.name, request)?;
-    living(app, wanted.as_bytes())
 }
 
 /// The version that a route header names which arrived, where that is worth something.
@@ -272,7 +278,7 @@ fn carried_pin<H: Headers + ?Sized, A: Ambient>(
     let mut check = |value: &[u8]| {
         let held = Pin::parse(value)
             .ok_or(Rejection::Malformed)
-            .and_then(|pin| pin.check(pinning, &app.versions, now));
+            .and_then(|(pin, seal)| pin.check(seal, &app.name, pinning, &app.versions, now));
         held.map_err(|cause| rejected.get_or_insert(cause)).ok()
     };
     let by_header = || {
@@ -287,9 +293,12 @@ fn carried_pin<H: Headers + ?Sized, A: Ambient>(
         .or_else(|| by_query().and_then(|value| check(&percent_decoded(value))))
         .or_else(|| {
             let cookie = pinning.cookie.as_ref()?;
-            cookie::values(request.headers, &cookie.name).find_map(&mut check)
+            request.cookies(&cookie.name).find_map(&mut check)
         });
-    held.ok_or(rejected)
+    held.ok_or_else(|| {
+        let unread = pinning.cookie.is_some() && request.state_of_cookies() == Cookies::Oversized;
+        rejected.or(unread.then_some(Rejection::Oversized))
+    })
 }
 
 /// What the host shall do to the request.
@@ -314,7 +323,12 @@ pub fn request_edits<'a, H: Headers + ?Sized>(
             Cow::Borrowed(&decision.version.name),
         )
     });
-    strangers.chain(route).collect()
+    let path = decision.and_then(|decision| {
+        let overrides = decision.app.overrides.as_ref()?;
+        let cleaned = overrides.cleaned_path(headers.first(":path")?)?;
+        Some(Edit::Replace(":path", Cow::Owned(cleaned.into_owned())))
+    });
+    strangers.chain(route).chain(path).collect()
 }
 
 /// What a response shows.
@@ -355,25 +369,42 @@ pub fn stamp<'a, H: Headers + ?Sized>(decision: &'a Decision, response: &H) -> S
             Agreement::Match
         }
     };
-    if let Some(pin) = &decision.new_pin
-        && !cache::may_be_shared(response)
-    {
-        let value = Pin {
-            version: &pin.version.name,
-            issued: pin.issued,
-            epoch: app.pinning.epoch,
-            slot: pin.slot,
-        }
-        .to_string();
-        if let Some(cookie) = &app.pinning.cookie {
-            edits.push(Edit::Append(
-                "set-cookie",
-                Cow::Owned(cookie.set(&value, pin.scheme)),
-            ));
-        }
-        if let Some(header) = &app.pinning.header {
-            edits.push(Edit::Replace(header.as_str(), Cow::Owned(value)));
-        }
+    let gives = decision.new_pin.is_some() || decision.override_cookie.is_some();
+    if gives && !cache::may_be_shared(response) {
+        edits.extend(pin_edits(decision));
+        edits.extend(override_edit(decision));
     }
     Stamped { edits, agreement }
+}
+
+/// Gives the client its new pin.
+fn pin_edits(decision: &Decision) -> Vec<Edit<'_>> {
+    let Some(new) = &decision.new_pin else {
+        return Vec::new();
+    };
+    let (app, pinning) = (&decision.app, &decision.app.pinning);
+    let value = Pin {
+        version: &new.version.name,
+        issued: new.issued,
+        epoch: pinning.epoch,
+        slot: new.slot,
+    }
+    .written(&app.name, pinning.signing.as_deref());
+    let cookie = pinning
+        .cookie
+        .as_ref()
+        .map(|cookie| Edit::Append("set-cookie", Cow::Owned(cookie.set(&value, decision.scheme))));
+    let header = pinning.header.as_ref();
+    let header = header.map(|header| Edit::Replace(header.as_str(), Cow::Owned(value)));
+    cookie.into_iter().chain(header).collect()
+}
+
+/// Holds the tester's token, or lets it go.
+fn override_edit(decision: &Decision) -> Option<Edit<'_>> {
+    let cookie = decision.app.overrides.as_ref()?.cookie.as_ref()?;
+    let value = match decision.override_cookie.as_ref()? {
+        CookieChange::Hold(token) => cookie.set(token, decision.scheme),
+        CookieChange::End => cookie.end(decision.scheme),
+    };
+    Some(Edit::Append("set-cookie", Cow::Owned(value)))
 }

@@ -1,9 +1,10 @@
 //! A request as the decision sees it: host, path and query taken apart once, the rest read when asked for.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
 use crate::ambient::Ambient;
-use crate::cookie::Scheme;
+use crate::cookie::{self, Scheme};
 use crate::header::Headers;
 use crate::scope::normalized_host;
 
@@ -19,6 +20,16 @@ pub struct Request<'h, H: ?Sized, A> {
     query: &'h [u8],
     /// What else a decision may ask for.
     pub ambient: &'h A,
+    cookies: OnceCell<Cookies>,
+}
+
+/// Whether a client's cookies can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cookies {
+    /// They can.
+    Readable,
+    /// There are too many, and none is read.
+    Oversized,
 }
 
 impl<'h, H: Headers + ?Sized, A: Ambient> Request<'h, H, A> {
@@ -37,7 +48,26 @@ impl<'h, H: Headers + ?Sized, A: Ambient> Request<'h, H, A> {
             path,
             query,
             ambient,
+            cookies: OnceCell::new(),
         }
+    }
+
+    /// The values of a cookie, in the order of arrival; none at all where there are too many cookies.
+    pub fn cookies<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        let readable = self.state_of_cookies() == Cookies::Readable;
+        let values = readable.then(|| cookie::values(self.headers, name));
+        values.into_iter().flatten()
+    }
+
+    /// Whether the client's cookies can be read.
+    pub fn state_of_cookies(&self) -> Cookies {
+        *self.cookies.get_or_init(|| {
+            if cookie::within_limits(self.headers) {
+                Cookies::Readable
+            } else {
+                Cookies::Oversized
+            }
+        })
     }
 
     /// The method, as it was sent.

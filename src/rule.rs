@@ -4,8 +4,8 @@ use regex_lite::{Regex, RegexBuilder};
 
 use crate::ambient::Ambient;
 use crate::assign::Layout;
+use crate::cidr::Cidr;
 use crate::claim;
-use crate::cookie;
 use crate::header::{HeaderName, Headers};
 use crate::request::Request;
 use crate::scope::{HostPattern, PathPrefix};
@@ -62,6 +62,8 @@ pub struct Match {
     pub hosts: Vec<HostPattern>,
     /// The path must be under one of these, if there are any.
     pub paths: Vec<PathPrefix>,
+    /// The client's address must be in one of these, if there are any.
+    pub source_ips: Vec<Cidr>,
 }
 
 impl Match {
@@ -73,7 +75,7 @@ impl Match {
             value.is_some_and(|value| wanted.matches(&value))
         };
         let cookie = |(name, wanted): &(String, StringMatch)| {
-            let value = cookie::values(request.headers, name).next();
+            let value = request.cookies(name).next();
             value.is_some_and(|value| wanted.matches(value))
         };
         let parameter = |(name, wanted): &(String, StringMatch)| {
@@ -86,11 +88,19 @@ impl Match {
         one_of(&self.methods, |method| method.as_bytes() == request.method())
             && one_of(&self.hosts, |host| host.matches(&request.host))
             && one_of(&self.paths, |path| path.covers(request.path))
+            && self.comes_from(request)
             && self.headers.iter().all(header)
             && !self.without_headers.iter().any(header)
             && self.cookies.iter().all(cookie)
             && self.query_params.iter().all(parameter)
             && self.claims.iter().all(claim)
+    }
+}
+
+impl Match {
+    fn comes_from<H: Headers + ?Sized, A: Ambient>(&self, request: &Request<'_, H, A>) -> bool {
+        let within = |address| self.source_ips.iter().any(|block| block.contains(address));
+        self.source_ips.is_empty() || request.ambient.source().is_some_and(within)
     }
 }
 

@@ -1,10 +1,14 @@
 //! The core without a host: the named cases, the refusals and the public vectors, in native code and in wasm32.
 
-use std::collections::BTreeMap;
+mod common;
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use common::Around;
 use pinion::ambient::Ambient;
 use pinion::assign::{Layout, Share, Slot};
-use pinion::config::{AccessLog, Config, Edge, Role, Surroundings};
+use pinion::config::{AccessLog, Config, Edge, Role};
 use pinion::edit::Edit;
 use pinion::policy;
 use pinion::workload::{Outcome, Workload};
@@ -15,8 +19,8 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 const NOW: u64 = 1_790_000_000;
 
-/// The world of a case: a clock that stands, a draw that is always the same, and the case's claims.
-struct World<'a>(&'a BTreeMap<String, serde_json::Value>);
+/// The world of a case: a clock that stands, a draw that is always the same, and what the case says.
+struct World<'a>(&'a Case);
 
 impl Ambient for World<'_> {
     fn now(&self) -> u64 {
@@ -26,28 +30,11 @@ impl Ambient for World<'_> {
         Slot::from_random(0x5eed)
     }
     fn claim(&self, name: &str) -> Option<Vec<u8>> {
-        case::claim_bytes(self.0.get(name)?)
+        case::claim_bytes(self.0.claims.get(name)?)
     }
-}
-
-/// Where every case runs, unless another node is named.
-struct Around<'a>(&'a str);
-
-impl Surroundings for Around<'_> {
-    fn node_id(&self) -> Option<String> {
-        Some(self.0.to_owned())
+    fn source(&self) -> Option<IpAddr> {
+        self.0.source.parse().ok()
     }
-    fn node_label(&self, name: &str) -> Option<String> {
-        value_of(&case::NODE_LABELS, name)
-    }
-    fn env(&self, name: &str) -> Option<String> {
-        value_of(&case::ENVIRONMENT, name)
-    }
-}
-
-fn value_of(pairs: &[(&str, &str)], name: &str) -> Option<String> {
-    let (_, value) = pairs.iter().find(|(key, _)| *key == name)?;
-    Some((*value).to_owned())
 }
 
 fn apply(edits: Vec<Edit<'_>>, lines: &mut Lines) {
@@ -71,7 +58,7 @@ fn run(config: &Config, case: &Case, now: u64) -> Seen {
 }
 
 fn at_edge(edge: &Edge, case: &Case, now: u64) -> Seen {
-    let world = World(&case.claims);
+    let world = World(case);
     let mut upstream = case.request_lines(now);
     let decision = policy::decide(edge, upstream.as_slice(), &world);
     let edits = policy::request_edits(edge, upstream.as_slice(), decision.as_ref());
@@ -97,7 +84,7 @@ fn at_edge(edge: &Edge, case: &Case, now: u64) -> Seen {
 }
 
 fn at_workload(workload: &Workload, case: &Case, now: u64) -> Seen {
-    let world = World(&case.claims);
+    let world = World(case);
     let request = case.request_lines(now);
     let verdict = workload.judge(request.as_slice(), &world);
     let blocked = verdict.outcome == Outcome::Blocked;

@@ -49,7 +49,7 @@ fn every_case_holds_through_the_dispatcher() {
     case::run_all(
         |group, case, now| {
             let plugin = start(&group.config);
-            plugin.claims(&case.claims);
+            plugin.from(case);
             plugin.exchange(case.request_lines(now), case.answer.by, case.answer_lines())
         },
         NOW,

@@ -2,6 +2,7 @@
 #![cfg(all(feature = "proxy", not(target_arch = "wasm32")))]
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use pinion::ambient::Ambient;
 use pinion::assign::{Layout, SLOTS, Share, Slot};
@@ -33,6 +34,9 @@ impl Ambient for Still {
     fn claim(&self, _: &str) -> Option<Vec<u8>> {
         None
     }
+    fn source(&self) -> Option<IpAddr> {
+        None
+    }
 }
 
 /// Bytes that are near to what a parser looks for.
@@ -53,7 +57,9 @@ const PIN: &[&str] = &[
     "~99999",
     "~100000",
     "-",
-    "k1",
+    "~k1",
+    "~AAAAAAAAAAAAAAAAAAAAAA",
+    "~override",
 ];
 const COOKIE: &[&str] = &[
     "p",
@@ -123,8 +129,9 @@ proptest! {
 
     #[test]
     fn a_pin_that_is_read_is_one_that_is_written(value in near(PIN)) {
-        if let Some(pin) = Pin::parse(&value) {
-            prop_assert_eq!(pin.to_string().into_bytes(), value);
+        if let Some((pin, seal)) = Pin::parse(&value) {
+            let seal = seal.map(|seal| format!("~{seal}")).unwrap_or_default();
+            prop_assert_eq!(format!("{pin}{seal}").into_bytes(), value);
         }
     }
 
@@ -132,7 +139,7 @@ proptest! {
     fn a_pin_that_is_written_is_read(version in "[A-Za-z0-9._-]{1,63}", issued: u64, epoch: u32, slot in 0..SLOTS) {
         let pin = Pin { version: &version, issued, epoch, slot: Slot::new(slot).unwrap() };
         let written = pin.to_string();
-        prop_assert_eq!(Pin::parse(written.as_bytes()), Some(pin));
+        prop_assert_eq!(Pin::parse(written.as_bytes()), Some((pin, None)));
     }
 
     #[test]
@@ -146,7 +153,7 @@ proptest! {
     #[test]
     fn an_override_that_is_read_names_a_version(value in near(OVERRIDE)) {
         if let Some(name) = std::str::from_utf8(&value).ok().and_then(|value| named(value, "web-api")) {
-            prop_assert!(pinion::version::is_version_name(name));
+            prop_assert!(name.split('~').all(pinion::version::is_version_name));
         }
     }
 
@@ -334,5 +341,5 @@ proptest! {
 
 fn is_pin(value: &str) -> bool {
     Pin::parse(value.as_bytes())
-        .is_some_and(|pin| pin.issued == NOW && pin.epoch == 1 && ["v1", "v2"].contains(&pin.version))
+        .is_some_and(|(pin, _)| pin.issued == NOW && pin.epoch == 1 && ["v1", "v2"].contains(&pin.version))
 }

@@ -1,9 +1,12 @@
 //! The JSON Schema of the configuration says what the filter's own types say.
 #![cfg(not(target_arch = "wasm32"))]
 
+mod common;
+
 use std::collections::BTreeSet;
 
-use pinion::config::{Config, Nowhere};
+use common::Around;
+use pinion::config::Config;
 use pinion_testing::{case, refusal};
 use serde_json::{Value, json};
 
@@ -17,7 +20,7 @@ fn schema() -> Value {
 }
 
 fn errors(config: &str) -> Vec<String> {
-    match Config::parse(config.as_bytes(), &Nowhere) {
+    match Config::parse(config.as_bytes(), &Around(case::NODE_ID)) {
         Ok(_) => Vec::new(),
         Err(errors) => errors.iter().map(ToString::to_string).collect(),
     }

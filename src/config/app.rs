@@ -10,6 +10,7 @@ use super::versions;
 use super::{App, Inbound, Surroundings};
 use crate::header::HeaderName;
 use crate::scope::{HostPattern, PathPrefix, ScopeMap};
+use crate::seal::Keys;
 
 /// Both on the request and on the response, unless told otherwise.
 pub(super) const DEFAULT_HEADER: HeaderName = HeaderName::ours("x-app-version");
@@ -25,12 +26,16 @@ struct Placed {
 }
 
 /// Reads `apps`.
-pub(super) fn apps(list: &Cursor<'_>, around: &impl Surroundings) -> Checked<Apps> {
+pub(super) fn apps(
+    list: &Cursor<'_>,
+    around: &impl Surroundings,
+    signing: &Checked<Option<Rc<Keys>>>,
+) -> Checked<Apps> {
     let mut known = Apps::default();
     let mut names = Vec::new();
     // Each app is held against those before it, so that a clash has a place.
     list.list(|cursor| {
-        let placed = app(&cursor, around, &mut names)?;
+        let placed = app(&cursor, around, signing, &mut names)?;
         add(&cursor, placed, &mut known)
     })?;
     Ok(known)
@@ -68,7 +73,12 @@ fn add(cursor: &Cursor<'_>, placed: Placed, (apps, scopes): &mut Apps) -> Checke
     result
 }
 
-fn app(cursor: &Cursor<'_>, around: &impl Surroundings, names: &mut Vec<String>) -> Checked<Placed> {
+fn app(
+    cursor: &Cursor<'_>,
+    around: &impl Surroundings,
+    signing: &Checked<Option<Rc<Keys>>>,
+    names: &mut Vec<String>,
+) -> Checked<Placed> {
     cursor.object(|fields| {
         let name = fields.required("name", |cursor| {
             let name = app_name(&cursor)?;
@@ -85,8 +95,8 @@ fn app(cursor: &Cursor<'_>, around: &impl Surroundings, names: &mut Vec<String>)
         let rules = fields.or("rules", Vec::new(), |list| {
             list.list(|cursor| matching::rule(cursor, versions.as_ref().ok()))
         });
-        let pinning = pinning::pinning(fields, name.as_deref().unwrap_or_default());
-        let overrides = fields.optional("override", matching::overrides);
+        let pinning = pinning::pinning(fields, name.as_deref().unwrap_or_default(), signing);
+        let overrides = fields.optional("override", |cursor| matching::overrides(&cursor, signing));
         let inbound = fields.or("inbound", Inbound::Strip, |word| inbound(&word, around));
         let route_header = fields.or("routeHeader", DEFAULT_HEADER, text::own_header);
         let response_header = fields.or("responseHeader", DEFAULT_HEADER, text::own_header);
@@ -95,7 +105,7 @@ fn app(cursor: &Cursor<'_>, around: &impl Surroundings, names: &mut Vec<String>)
             .as_ref()
             .ok()
             .and_then(Option::as_ref)
-            .map(|given| &given.header);
+            .and_then(|given| given.header.as_ref());
         let distinct = distinct(
             fields,
             &[

@@ -386,6 +386,12 @@ impl<'a> Fields<'a, '_> {
         self.cursor.child(&Node::Null, name).warn(reason);
     }
 
+    /// Whether the field was given, and not as null.
+    pub(super) fn has(&self, name: &str) -> bool {
+        let given = |(field, node): &(String, Node)| field == name && *node != Node::Null;
+        self.nodes.iter().any(given)
+    }
+
     /// Records what is missing from the object as a whole; where a field is unknown, that says enough.
     pub(super) fn fail_all<T>(&self, reason: impl Into<String>) -> Checked<T> {
         if self.nodes.iter().all(|(name, _)| self.is_known(name)) {

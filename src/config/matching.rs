@@ -3,10 +3,14 @@
 use super::decode::{Checked, Cursor, Invalid};
 use super::text;
 use super::versions::{self, Versions};
+use std::rc::Rc;
+
 use crate::assign::Share;
+use crate::cookie::{Attributes, CookieTemplate, SameSite, Secure};
 use crate::header::HeaderName;
 use crate::overrides::{Allow, Override};
 use crate::rule::{Match, Rule, StringMatch, Target};
+use crate::seal::Keys;
 use crate::version::{State, VersionRef};
 
 /// A rule over these versions. Where they are not known, all but what they decide is checked.
@@ -97,6 +101,7 @@ pub(super) fn one_match(cursor: Cursor<'_>) -> Checked<Match> {
         let methods = fields.or("methods", Vec::new(), |list| list.some(text::token));
         let hosts = fields.or("hosts", Vec::new(), |list| list.some(text::host));
         let paths = fields.or("paths", Vec::new(), |list| list.some(text::path));
+        let source_ips = fields.or("sourceIps", Vec::new(), |list| list.some(text::cidr));
         let read = Match {
             headers: headers?,
             without_headers: without_headers?,
@@ -106,6 +111,7 @@ pub(super) fn one_match(cursor: Cursor<'_>) -> Checked<Match> {
             methods: methods?,
             hosts: hosts?,
             paths: paths?,
+            source_ips: source_ips?,
         };
         if read.is_empty() {
             return fields.fail_all("must have at least one condition");
@@ -124,6 +130,7 @@ impl Match {
             && self.methods.is_empty()
             && self.hosts.is_empty()
             && self.paths.is_empty()
+            && self.source_ips.is_empty()
     }
 }
 
@@ -169,18 +176,46 @@ fn string_match(cursor: &Cursor<'_>) -> Checked<StringMatch> {
     })
 }
 
-/// Who may name a version, and where.
-pub(super) fn overrides(cursor: Cursor<'_>) -> Checked<Override> {
+/// Who may ask for a version, and where. `signing` has failed where the keys are wrong.
+pub(super) fn overrides(cursor: &Cursor<'_>, signing: &Checked<Option<Rc<Keys>>>) -> Checked<Override> {
     cursor.object(|fields| {
-        let header = fields.required("header", text::own_header);
-        let allow = fields.required("allow", |allow| match allow.as_string() {
+        let header = fields.optional("header", text::own_header);
+        let query = fields.optional("query", text::parameter);
+        let cookie = fields.optional("cookie", text::token);
+        let allow = fields.or("allow", Allow::Tokens, |allow| match allow.as_string() {
             Some("any") => Ok(Allow::Any),
             Some(other) => allow.fail(format!("must be any or a list of matches, is {other:?}")),
             None => allow.some(one_match).map(Allow::Matching),
         });
+        let mut result = Ok(());
+        if !fields.has("allow") && matches!(signing, Ok(None)) {
+            result = fields.fail(
+                "allow",
+                "must be given where there are no keys that could sign tokens",
+            );
+        }
+        if !fields.has("header") && !fields.has("query") {
+            result = fields.fail_all("must have a header or a query, or nobody could ask");
+        }
+        if fields.has("cookie") && !fields.has("query") {
+            result = fields.fail("cookie", "needs a query, whose token it holds");
+        }
+        result?;
+        let session = Attributes {
+            max_age: None,
+            path: "/",
+            domain: None,
+            secure: Secure::Auto,
+            http_only: true,
+            same_site: SameSite::Lax,
+            partitioned: false,
+        };
         Ok(Override {
             header: header?,
+            query: query?,
+            cookie: cookie?.map(|name| CookieTemplate::new(name, &session)),
             allow: allow?,
+            signing: signing.clone()?,
         })
     })
 }

@@ -1,9 +1,12 @@
 //! `pin`: how an app holds its clients.
 
+use std::rc::Rc;
+
 use super::decode::{Checked, Cursor, Fields};
 use super::text;
 use crate::cookie::{Attributes, CookieTemplate, SameSite, Secure};
 use crate::pin::{Follow, Key, Pinning, Renewal};
+use crate::seal::Keys;
 
 /// 24 hours, in seconds.
 const DEFAULT_TTL: u32 = 24 * 3600;
@@ -18,8 +21,13 @@ struct Carrier {
 }
 
 /// Reads `pin`, or its defaults.
-pub(super) fn pinning(fields: &mut Fields<'_, '_>, app: &str) -> Checked<Pinning> {
-    let given = fields.optional("pin", |pin| pin.object(|fields| read(fields, app)))?;
+pub(super) fn pinning(
+    fields: &mut Fields<'_, '_>,
+    app: &str,
+    signing: &Checked<Option<Rc<Keys>>>,
+) -> Checked<Pinning> {
+    let given = fields.optional("pin", |pin| pin.object(|fields| read(fields, app, signing)))?;
+    let signing = signing.clone()?;
     Ok(given.unwrap_or_else(|| Pinning {
         follow: Follow::Weights,
         ttl: DEFAULT_TTL,
@@ -29,10 +37,11 @@ pub(super) fn pinning(fields: &mut Fields<'_, '_>, app: &str) -> Checked<Pinning
         header: None,
         query: None,
         keys: Vec::new(),
+        signing,
     }))
 }
 
-fn read(fields: &mut Fields<'_, '_>, app: &str) -> Checked<Pinning> {
+fn read(fields: &mut Fields<'_, '_>, app: &str, signing: &Checked<Option<Rc<Keys>>>) -> Checked<Pinning> {
     let follow = fields.or("follow", Follow::Weights, |follow| {
         follow.word(&[("weights", Follow::Weights), ("version", Follow::Version)])
     });
@@ -59,7 +68,7 @@ fn read(fields: &mut Fields<'_, '_>, app: &str) -> Checked<Pinning> {
         let carried = match key {
             Key::Header(name) => header.as_ref() == Some(name),
             Key::Cookie(name) => pin_cookie == Some(name.as_str()),
-            Key::Claim(_) => false,
+            Key::Claim(_) | Key::SourceIp => false,
         };
         if carried {
             let reason = "must not be where the pin is: the pin would change the key";
@@ -76,6 +85,7 @@ fn read(fields: &mut Fields<'_, '_>, app: &str) -> Checked<Pinning> {
         header,
         query: query?,
         keys,
+        signing: signing.clone()?,
     })
 }
 
@@ -84,11 +94,23 @@ fn key(cursor: Cursor<'_>) -> Checked<Key> {
         let header = fields.optional("header", text::header);
         let cookie = fields.optional("cookie", text::token);
         let claim = fields.optional("claim", text::claim);
-        match (header?, cookie?, claim?) {
-            (Some(name), None, None) => Ok(Key::Header(name)),
-            (None, Some(name), None) => Ok(Key::Cookie(name)),
-            (None, None, Some(name)) => Ok(Key::Claim(name)),
-            _ => fields.fail_all("must have one of header, cookie, claim"),
+        let source_ip = fields.optional("sourceIp", |flag| {
+            if flag.boolean()? {
+                Ok(Key::SourceIp)
+            } else {
+                flag.fail("must be true, or be left out")
+            }
+        });
+        let given = [
+            header?.map(Key::Header),
+            cookie?.map(Key::Cookie),
+            claim?.map(Key::Claim),
+            source_ip?,
+        ];
+        let mut given = given.into_iter().flatten();
+        match (given.next(), given.next()) {
+            (Some(key), None) => Ok(key),
+            _ => fields.fail_all("must have one of header, cookie, claim, sourceIp"),
         }
     })
 }
@@ -99,7 +121,7 @@ fn default_name(app: &str) -> String {
 
 fn default_carrier(app: &str) -> Carrier {
     let attributes = Attributes {
-        max_age: DEFAULT_TTL,
+        max_age: Some(DEFAULT_TTL),
         path: "/",
         domain: None,
         secure: Secure::Auto,
@@ -136,7 +158,7 @@ fn cookie(cursor: Cursor<'_>, app: &str) -> Checked<Carrier> {
         let partitioned = fields.or("partitioned", false, |flag| flag.boolean());
         let (name, ttl) = (name?, ttl?);
         let attributes = Attributes {
-            max_age: ttl,
+            max_age: Some(ttl),
             path: path?,
             domain: domain?,
             secure: secure?,

@@ -1,6 +1,7 @@
 //! Single values that stand in several places of a configuration: header names, hosts, paths, durations.
 
 use super::decode::{Checked, Cursor};
+use crate::cidr::Cidr;
 use crate::header::{HeaderName, is_token};
 use crate::mirror;
 use crate::scope::{HostPattern, PathPrefix};
@@ -93,6 +94,13 @@ pub(super) fn host(cursor: Cursor<'_>) -> Checked<HostPattern> {
 pub(super) fn path(cursor: Cursor<'_>) -> Checked<PathPrefix> {
     let text = cursor.string()?;
     PathPrefix::parse(text).or_else(|reason| cursor.fail(format!("{reason}, is {text:?}")))
+}
+
+/// An address block.
+pub(super) fn cidr(cursor: Cursor<'_>) -> Checked<Cidr> {
+    let text = cursor.string()?;
+    text.parse()
+        .or_else(|reason| cursor.fail(format!("{reason}, is {text:?}")))
 }
 
 /// A duration in whole seconds, from one second to `max`, as Istio and Go write it: `90s`, `1h30m`.

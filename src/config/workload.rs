@@ -90,7 +90,10 @@ fn resolve(
     let (what, found) = match source {
         Source::Value(value) => return Some((*value).to_owned()),
         Source::NodeLabel(name) => (format!("label {name:?} of this node"), around.node_label(name)),
-        Source::Env(name) => (format!("environment variable {name:?}"), around.env(name)),
+        Source::Env(name) => (
+            format!("environment variable {name:?}"),
+            around.env(name).and_then(|value| String::from_utf8(value).ok()),
+        ),
     };
     let wrong = match found {
         Some(text) if is_label(&text) => return Some(text),

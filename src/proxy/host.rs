@@ -4,6 +4,8 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::net::{IpAddr, SocketAddr};
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, Bytes, MapType, MetricType};
@@ -87,6 +89,17 @@ impl Ambient for World {
             name,
         ])
     }
+
+    fn source(&self) -> Option<IpAddr> {
+        parse_address(&property(&["source", "address"])?)
+    }
+}
+
+/// `10.0.0.1:1234`, `[::1]:1234`, or an address alone.
+fn parse_address(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?;
+    let with_port = text.parse::<SocketAddr>().map(|address| address.ip());
+    with_port.or_else(|_| text.parse()).ok()
 }
 
 impl Surroundings for World {
@@ -98,10 +111,12 @@ impl Surroundings for World {
         String::from_utf8(property(&["xds", "node", "metadata", "LABELS", name])?).ok()
     }
 
-    fn env(&self, name: &str) -> Option<String> {
+    fn env(&self, name: &str) -> Option<Vec<u8>> {
         // A name with = or NUL would make the standard library panic.
         let fits = !name.is_empty() && !name.contains(['=', '\0']);
-        fits.then(|| std::env::var(name).ok())?
+        fits.then(|| std::env::var_os(name))
+            .flatten()
+            .map(OsString::into_encoded_bytes)
     }
 }
 

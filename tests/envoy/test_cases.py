@@ -10,6 +10,7 @@ import jwt
 from harness import bootstrap as make
 from harness.client import Connection, gather
 from harness.envoy import ROOT, Envoy
+from harness.seals import sealed
 from harness.upstream import Upstream
 
 ISSUER, KEY = "https://issuer.example.com", b"a key that nobody else knows, of 44 characters"
@@ -18,12 +19,18 @@ GROUPS = [(file.name, group) for file in FILES for group in json.loads(file.read
 
 
 def timed(value: str, now: int) -> str:
-    """Puts Unix seconds for {now}, {now-60} and {now+60}."""
-    return re.sub(r"\{now([-+]\d+)?\}", lambda found: str(now + int(found[1] or 0)), value)
+    """Puts Unix seconds for {now}, {now-60} and {now+60}, and seals what is to be sealed."""
+    value = re.sub(r"\{now([-+]\d+)?\}", lambda found: str(now + int(found[1] or 0)), value)
+    return re.sub(
+        r"\{(pin|token):([^:]*):([^:]*):([^:]*):([^}]*)\}",
+        lambda found: sealed(found[1], make.key(found[2]), found[3], found[4], found[5]),
+        value,
+    )
 
 
 def is_like(pattern: str, value: str, now: int) -> bool:
     escaped = re.escape(pattern).replace(r"\{now\}", r"(\d{10})").replace(r"\{slot\}", r"\d{1,5}")
+    escaped = escaped.replace(r"\{mac\}", r"[\w-]{22}").replace(r"\{later\}", r"\d{10}")
     found = re.fullmatch(escaped, value, re.DOTALL)
     return found is not None and all(abs(int(at) - now) <= 10 for at in found.groups())
 
@@ -44,6 +51,9 @@ async def run_case(port: int, case: dict) -> list[str]:
     by = answer.get("by", "via_upstream")
     headers = [(name, timed(value, now)) for name, value in request.get("headers", [])]
     headers += [("x-test-by", by), ("x-test-answer", json.dumps(answer.get("headers", [])))]
+    if "source" in case:
+        # One trusted hop stands before: what it says is the client's address.
+        headers.append(("x-forwarded-for", case["source"]))
     if "claims" in case:
         token = jwt.encode({"iss": ISSUER, **case["claims"]}, KEY, "HS256")
         headers.append(("authorization", f"Bearer {token}"))

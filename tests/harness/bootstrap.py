@@ -16,8 +16,22 @@ NODE = {
 }
 """The node that the named cases run on."""
 
-ENVIRONMENT = {"APP_VERSION": "2.0-SNAPSHOT", "EMPTY": ""}
+ENVIRONMENT = {
+    "APP_VERSION": "2.0-SNAPSHOT",
+    "EMPTY": "",
+    "PINION_KEY": "the first key, which is long enough\n",
+    "PINION_OLD_KEY": "the key before, which is long enough",
+    "PINION_EVIL_KEY": "a key that nobody was told of, but us",
+    "PINION_SHORT_KEY": "a key of thirty-one bytes only!\n",
+}
 """The VM's environment in the named cases."""
+
+KEYS = {"k1": "PINION_KEY", "k0": "PINION_OLD_KEY", "evil": "PINION_EVIL_KEY"}
+"""The variable that holds each key that cases sign with."""
+
+
+def key(name: str) -> bytes:
+    return ENVIRONMENT[KEYS[name]].strip().encode()
 
 
 def wasm(config: Any) -> dict:

@@ -3,8 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use base64ct::{Base64UrlUnpadded, Encoding};
+use hmac::{Hmac, KeyInit, Mac};
 use regex_lite::{Captures, Regex};
 use serde::Deserialize;
+use sha2::Sha256;
 
 /// The header lines of a message. Values are bytes.
 pub type Lines = Vec<(String, Vec<u8>)>;
@@ -27,7 +30,10 @@ pub const FILES: &[(&str, &str)] = files![
     "response.json",
     "rules.json",
     "shares.json",
+    "signed.json",
+    "sources.json",
     "stamp.json",
+    "tokens.json",
 ];
 
 /// The node that every case runs on: a sidecar beside v2.
@@ -37,7 +43,21 @@ pub const NODE_ID: &str = "sidecar~127.0.0.1~shop-v2.default~default.svc.cluster
 pub const NODE_LABELS: [(&str, &str); 3] = [("app", "shop"), ("version", "v2"), ("odd", "é")];
 
 /// The VM's environment.
-pub const ENVIRONMENT: [(&str, &str); 2] = [("APP_VERSION", "2.0-SNAPSHOT"), ("EMPTY", "")];
+pub const ENVIRONMENT: [(&str, &str); 6] = [
+    ("APP_VERSION", "2.0-SNAPSHOT"),
+    ("EMPTY", ""),
+    ("PINION_KEY", "the first key, which is long enough\n"),
+    ("PINION_OLD_KEY", "the key before, which is long enough"),
+    ("PINION_EVIL_KEY", "a key that nobody was told of, but us"),
+    ("PINION_SHORT_KEY", "a key of thirty-one bytes only!\n"),
+];
+
+/// The variable that holds each key that cases sign with.
+const KEYS: [(&str, &str); 3] = [
+    ("k1", "PINION_KEY"),
+    ("k0", "PINION_OLD_KEY"),
+    ("evil", "PINION_EVIL_KEY"),
+];
 
 /// Requests under one configuration.
 #[derive(Debug, Deserialize)]
@@ -63,11 +83,18 @@ pub struct Case {
     /// The claims of a token that the proxy verified.
     #[serde(default)]
     pub claims: BTreeMap<String, serde_json::Value>,
+    /// The client's address, as far as Envoy trusts it.
+    #[serde(default = "loopback")]
+    pub source: String,
     /// What answers.
     #[serde(default)]
     pub answer: Answer,
     /// What must be seen.
     pub expect: Expect,
+}
+
+fn loopback() -> String {
+    "127.0.0.1".to_owned()
 }
 
 /// What a client sends.
@@ -298,7 +325,9 @@ fn differences(side: &str, expected: &BTreeMap<String, Vec<String>>, seen: &Line
 fn is_like(pattern: &str, value: &str, now: u64) -> bool {
     let escaped = regex_lite::escape(pattern)
         .replace(r"\{now\}", "([0-9]{10})")
-        .replace(r"\{slot\}", "[0-9]{1,5}");
+        .replace(r"\{later\}", "[0-9]{10}")
+        .replace(r"\{slot\}", "[0-9]{1,5}")
+        .replace(r"\{mac\}", "[A-Za-z0-9_-]{22}");
     let regex = Regex::new(&format!("^{escaped}$")).expect("an escaped pattern is a pattern");
     regex.captures(value).is_some_and(|found| {
         found.iter().skip(1).flatten().all(|time| {
@@ -307,6 +336,37 @@ fn is_like(pattern: &str, value: &str, now: u64) -> bool {
                 .is_ok_and(|time| time.abs_diff(now) <= 10)
         })
     })
+}
+
+/// Seals what stands in `{pin:KEY:ID:APP:VALUE}` and `{token:KEY:ID:APP:VALUE}`: with a key, under an id.
+fn sealed(value: &str) -> String {
+    let regex = Regex::new(r"\{(pin|token):([^:]*):([^:]*):([^:]*):([^}]*)\}").expect("a pattern");
+    let seal = |found: &Captures<'_>| {
+        let (kind, key, id, app, value) = (&found[1], &found[2], &found[3], &found[4], &found[5]);
+        let parts = value.replace('~', "|");
+        let (prefix, mark) = if kind == "pin" {
+            ("pinion1", "")
+        } else {
+            ("pinion1-override", "~override")
+        };
+        let mac = mac(key, &format!("{prefix}|{app}|{parts}|{id}"));
+        format!("{value}{mark}~{id}~{mac}")
+    };
+    regex.replace_all(value, seal).into_owned()
+}
+
+fn mac(key: &str, message: &str) -> String {
+    let (_, variable) = KEYS
+        .iter()
+        .find(|(id, _)| *id == key)
+        .expect("a key of these tests");
+    let (_, key) = ENVIRONMENT
+        .iter()
+        .find(|(name, _)| name == variable)
+        .expect("it is set");
+    let mut hmac = Hmac::<Sha256>::new_from_slice(key.trim_end().as_bytes()).expect("any length");
+    hmac.update(message.as_bytes());
+    Base64UrlUnpadded::encode_string(&hmac.finalize().into_bytes()[..16])
 }
 
 /// Puts Unix seconds for `{now}`, `{now-60}` and `{now+60}`.
@@ -318,7 +378,7 @@ fn timed(value: &str, now: u64) -> String {
             .map_or(0, |offset| offset.as_str().parse().expect("a number"));
         now.saturating_add_signed(offset).to_string()
     };
-    regex.replace_all(value, time).into_owned()
+    sealed(&regex.replace_all(value, time))
 }
 
 fn bytes(text: &str) -> Vec<u8> {

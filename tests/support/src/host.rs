@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use crate::case::{self, Answerer, Lines, Seen};
+use crate::case::{self, Answerer, Case, Lines, Seen};
 
 const OK: u32 = 0;
 const NOT_FOUND: u32 = 1;
@@ -37,6 +37,7 @@ struct State {
     headers: Lines,
     code_details: &'static str,
     claims: BTreeMap<String, serde_json::Value>,
+    source: String,
     filter_state: BTreeMap<String, String>,
     blocked: bool,
     metrics: Vec<(String, i64)>,
@@ -104,9 +105,15 @@ impl Plugin {
         }
     }
 
-    /// The claims of the token that the next requests carry.
-    pub fn claims(&self, claims: &BTreeMap<String, serde_json::Value>) -> &Self {
-        STATE.with_borrow_mut(|state| state.claims = claims.clone());
+    /// Where the next requests come from: the claims of their token and the client's address.
+    pub fn from(&self, case: &Case) -> &Self {
+        STATE.with_borrow_mut(|state| {
+            state.claims = case.claims.clone();
+            state.source = match case.source.contains(':') {
+                true => format!("[{}]:40000", case.source),
+                false => format!("{}:40000", case.source),
+            };
+        });
         self
     }
 
@@ -371,6 +378,7 @@ impl State {
         match path {
             "response.code_details" if self.phase == Some(2) => text(self.code_details),
             "xds.node.id" => text(case::NODE_ID),
+            "source.address" => text(&self.source),
             _ => Err(NOT_FOUND),
         }
     }
