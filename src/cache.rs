@@ -11,6 +11,9 @@ use crate::header::{Headers, trim_ows};
 pub fn may_be_shared<H: Headers + ?Sized>(response: &H) -> bool {
     let mut fresh = response.first("expires").is_some();
     let mut kept_out = false;
+    if response.lines("cache-control").any(is_unbalanced) {
+        return true;
+    }
     let directives = response.lines("cache-control").flat_map(directives);
     for directive in directives {
         let (name, value) = match directive.iter().position(|b| *b == b'=') {
@@ -28,18 +31,39 @@ pub fn may_be_shared<H: Headers + ?Sized>(response: &H) -> bool {
     fresh && !kept_out
 }
 
+/// Where a line stands: in a quoted string or not (RFC 9110 section 5.6.4).
+#[derive(Default)]
+struct Quotes {
+    quoted: bool,
+    escaped: bool,
+}
+
+impl Quotes {
+    /// Takes the next byte in, and says whether it stands in a quoted string.
+    fn take(&mut self, byte: u8) -> bool {
+        let inside = self.quoted;
+        if byte == b'"' && !self.escaped {
+            self.quoted = !self.quoted;
+        }
+        self.escaped = inside && byte == b'\\' && !self.escaped;
+        inside
+    }
+}
+
+/// Whether a quoted string has no end: what is said behind its start can't be told.
+fn is_unbalanced(line: &[u8]) -> bool {
+    let mut quotes = Quotes::default();
+    line.iter().for_each(|byte| {
+        quotes.take(*byte);
+    });
+    quotes.quoted
+}
+
 /// Splits at the commas that stand in no quoted string.
 fn directives(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let (mut quoted, mut escaped) = (false, false);
-    line.split(move |b| {
-        let separates = *b == b',' && !quoted;
-        if *b == b'"' && !escaped {
-            quoted = !quoted;
-        }
-        escaped = quoted && *b == b'\\' && !escaped;
-        separates
-    })
-    .map(trim_ows)
+    let mut quotes = Quotes::default();
+    line.split(move |byte| !quotes.take(*byte) && *byte == b',')
+        .map(trim_ows)
 }
 
 /// Whether the argument is `=0`, `=00`, `="0"`.
@@ -91,6 +115,10 @@ mod tests {
             ),
             (&[("cache-control", "ext=\"\\\", private\", max-age=60")], true),
             (&[("cache-control", "ext=\"a\", private, max-age=60")], false),
+            (&[("cache-control", "ext=\"a, private")], true),
+            (&[("cache-control", "a\\\", private\"b, max-age=60")], true),
+            (&[("cache-control", "ext=\"\\\\\", private, max-age=60")], false),
+            (&[("cache-control", "no-store=x, max-age=60")], false),
         ] {
             assert_eq!(may_be_shared(headers), expected, "{headers:?}");
         }

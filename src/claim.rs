@@ -1,31 +1,47 @@
-//! Claims of a verified JWT, as Envoy hands its dynamic metadata to a filter: a string as its bytes, a list as a map of
-//! its items to nothing, in the serialization of Proxy-Wasm's header maps.
+//! Claims of a verified JWT, as Envoy hands its dynamic metadata to a filter: a string as its bytes, a number as a double's
+//! eight, a boolean as one, and a list as a map of its items to nothing, in the serialization of Proxy-Wasm's header maps.
+//!
+//! Strings and lists of strings count. The bytes have no type, so a text with control characters, which numbers and
+//! booleans have, is none; and neither is an object, whose entries have values.
 
-/// The texts of a claim: the string itself, or the strings of a list.
-///
-/// The two can't be told apart by their type. A string that happens to be the serialization of a list is read as one: its
-/// issuer wrote both.
+/// The texts of a claim: the string itself, or the strings of a list. What is neither, or empty, is as absent.
 pub fn texts(claim: &[u8]) -> Vec<&[u8]> {
-    list(claim).unwrap_or_else(|| vec![claim])
+    let found = match map(claim) {
+        Some(entries) if entries.iter().all(|(_, value)| value.is_empty()) => {
+            entries.into_iter().map(|(item, _)| item).collect()
+        }
+        Some(_) => Vec::new(),
+        None if claim.is_empty() => Vec::new(),
+        None => vec![claim],
+    };
+    found.into_iter().filter(|text| is_text(text)).collect()
+}
+
+/// The text of a claim that is one string.
+pub fn text(claim: &[u8]) -> Option<&[u8]> {
+    let one = map(claim).is_none() && !claim.is_empty() && is_text(claim);
+    one.then_some(claim)
+}
+
+fn is_text(bytes: &[u8]) -> bool {
+    !bytes.iter().any(u8::is_ascii_control)
 }
 
 /// Reads `COUNT (KEY_SIZE VALUE_SIZE)* (KEY 0 VALUE 0)*`, little endian, to its last byte.
-fn list(bytes: &[u8]) -> Option<Vec<&[u8]>> {
+fn map(bytes: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
     let (count, mut sizes) = word(bytes)?;
-    let (mut sizes_left, mut items) = (count, Vec::new());
     let mut data = sizes.get(count.checked_mul(8)?..)?;
-    while sizes_left > 0 {
+    let mut entries = Vec::new();
+    for _ in 0..count {
         let (key, rest) = word(sizes)?;
         let (value, rest) = word(rest)?;
-        if value != 0 {
-            return None;
-        }
-        let (item, rest_of_data) = data.split_at_checked(key)?;
-        data = rest_of_data.strip_prefix(&[0, 0])?;
-        items.push(item);
-        (sizes, sizes_left) = (rest, sizes_left - 1);
+        sizes = rest;
+        let (key, rest) = data.split_at_checked(key)?;
+        let (value, rest) = rest.strip_prefix(b"\0")?.split_at_checked(value)?;
+        data = rest.strip_prefix(b"\0")?;
+        entries.push((key, value));
     }
-    data.is_empty().then_some(items)
+    data.is_empty().then_some(entries)
 }
 
 fn word(bytes: &[u8]) -> Option<(usize, &[u8])> {
@@ -40,21 +56,27 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
-    fn a_list_is_told_from_a_string() {
-        let two = b"\x02\0\0\0\x04\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0gold\0\0eu\0\0";
-        assert_eq!(texts(two), [&b"gold"[..], b"eu"]);
-        assert_eq!(texts(b"\0\0\0\0"), Vec::<&[u8]>::new());
-        for string in [
-            &b""[..],
-            b"gold",
-            b"\x01\0\0\0",
-            b"\xff\xff\xff\xff",
-            &two[..two.len() - 1],
-            b"\0\0\0\0x",
+    fn strings_and_lists_of_strings_have_texts() {
+        let list = b"\x02\0\0\0\x04\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0gold\0\0eu\0\0";
+        let object = b"\x01\0\0\0\x04\0\0\0\x01\0\0\0gold\0x\0";
+        for (claim, expected) in [
+            (&b"gold"[..], &[&b"gold"[..]][..]),
+            ("日本".as_bytes(), &["日本".as_bytes()]),
+            (b"\xff", &[b"\xff"]),
+            (list, &[b"gold", b"eu"]),
+            (b"\0\0\0\0", &[]),
+            (b"", &[]),
+            (object, &[]),
+            (&5.0_f64.to_le_bytes(), &[]),
+            (b"\x01", &[]),
+            (&list[..list.len() - 1], &[]),
+            (b"\xff\xff\xff\xff", &[b"\xff\xff\xff\xff"]),
         ] {
-            assert_eq!(texts(string), [string], "{string:?}");
+            assert_eq!(texts(claim), expected, "{claim:?}");
         }
-        let with_value = b"\x01\0\0\0\x01\0\0\0\x01\0\0\0a\0b\0";
-        assert_eq!(texts(with_value), [with_value]);
+        assert_eq!(text(b"gold"), Some(&b"gold"[..]));
+        for none in [&b""[..], list, object, b"\0\0\0\0", b"\x01"] {
+            assert_eq!(text(none), None, "{none:?}");
+        }
     }
 }

@@ -61,36 +61,40 @@ impl HeaderName {
     /// Whether the field frames the message, or has a meaning of its own that a plain value would break.
     #[must_use]
     pub fn is_reserved(&self) -> bool {
-        matches!(
-            self.as_str(),
-            "host"
-                | "age"
-                | "authorization"
-                | "cache-control"
-                | "connection"
-                | "content-encoding"
-                | "content-length"
-                | "content-type"
-                | "cookie"
-                | "date"
-                | "etag"
-                | "expires"
-                | "keep-alive"
-                | "location"
-                | "origin"
-                | "proxy-authorization"
-                | "proxy-connection"
-                | "set-cookie"
-                | "te"
-                | "trailer"
-                | "transfer-encoding"
-                | "upgrade"
-                | "vary"
-                | "www-authenticate"
-                | "x-forwarded-for"
-                | "x-forwarded-proto"
-                | "x-request-id"
-        )
+        self.as_str().starts_with("x-envoy-")
+            || matches!(
+                self.as_str(),
+                "host"
+                    | "age"
+                    | "authorization"
+                    | "cache-control"
+                    | "connection"
+                    | "content-encoding"
+                    | "content-length"
+                    | "content-type"
+                    | "cookie"
+                    | "date"
+                    | "etag"
+                    | "expires"
+                    | "keep-alive"
+                    | "location"
+                    | "origin"
+                    | "proxy-authorization"
+                    | "proxy-connection"
+                    | "set-cookie"
+                    | "te"
+                    | "trailer"
+                    | "transfer-encoding"
+                    | "upgrade"
+                    | "vary"
+                    | "www-authenticate"
+                    | "forwarded"
+                    | "x-forwarded-client-cert"
+                    | "x-forwarded-for"
+                    | "x-forwarded-host"
+                    | "x-forwarded-proto"
+                    | "x-request-id"
+            )
     }
 }
 

@@ -41,10 +41,10 @@ pub enum RestoreHost {
 pub struct Detect {
     /// A header that only copies carry (Envoy's `request_mirror_policies.request_headers_mutations`).
     pub header: Option<HeaderName>,
-    /// What Envoy appends to a copy's host, before the port, in lower case.
+    /// What Envoy appends to a copy's host, before the port.
     pub host_suffix: Option<String>,
-    /// The route header, and this workload's version: a copy is routed for another.
-    pub other_version: Option<(HeaderName, String)>,
+    /// The route header, and this workload's version if it knows it: a copy is routed for another.
+    pub other_version: Option<(HeaderName, Option<String>)>,
     /// This workload gets nothing but copies.
     pub always: bool,
 }
@@ -68,6 +68,12 @@ pub struct Block {
 }
 
 impl Detect {
+    /// Whether there is no signal that could ever be seen.
+    #[must_use]
+    pub fn is_blind(&self) -> bool {
+        self.header.is_none() && self.host_suffix.is_none() && self.other_version.is_none() && !self.always
+    }
+
     /// What the request's signals say, if it has any.
     #[must_use]
     pub fn signal<'a, H: Headers + ?Sized, A: Ambient>(
@@ -84,7 +90,7 @@ impl Detect {
         }
         let (route, version) = self.other_version.as_ref()?;
         let routed = request.headers.joined(route.as_str())?;
-        let other = !routed.is_empty() && *routed != *version.as_bytes();
+        let other = !routed.is_empty() && *routed != *version.as_ref()?.as_bytes();
         other.then_some(Signal::OtherVersion)
     }
 }
@@ -121,6 +127,7 @@ impl Block {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ambient::Still;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -147,5 +154,24 @@ mod tests {
             );
         }
         assert_eq!(without_suffix(b"\xff-shadow", "-shadow"), None);
+    }
+
+    #[test]
+    fn a_block_covers_methods_by_letter_case_and_paths_by_segment() {
+        let block = Block {
+            methods: vec!["POST".into()],
+            paths: vec![PathPrefix::parse("/mail").unwrap()],
+        };
+        for (method, path, expected) in [
+            ("POST", "/mail", true),
+            ("POST", "/mail/1?x", true),
+            ("post", "/mail", false),
+            ("POST", "/mails", false),
+            ("GET", "/mail", false),
+        ] {
+            let headers = [(":method", method), (":path", path)];
+            let request = Request::new(headers.as_slice(), &Still);
+            assert_eq!(block.covers(&request), expected, "{method} {path}");
+        }
     }
 }

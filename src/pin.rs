@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use crate::ambient::Ambient;
 use crate::assign::Slot;
+use crate::claim;
 use crate::cookie::CookieTemplate;
 use crate::header::{HeaderName, Headers};
 use crate::request::Request;
@@ -84,7 +85,7 @@ impl Key {
         match self {
             Key::Header(name) => slot(&request.headers.joined(name.as_str())?),
             Key::Cookie(name) => request.cookies(name).find_map(slot),
-            Key::Claim(name) => slot(&request.ambient.claim(name)?),
+            Key::Claim(name) => slot(claim::text(&request.ambient.claim(name)?)?),
             Key::SourceIp => slot(request.ambient.source()?.to_canonical().to_string().as_bytes()),
         }
     }

@@ -1,7 +1,11 @@
 //! What the gauge of shares shows: the newest configuration, whoever else is still there.
 //!
-//! Several configurations live in one VM at a time: those of other plugins, and old ones that serve their last streams.
-//! Each app belongs to the configuration that published it last; only that one may take its gauges back.
+//! Several configurations live in one VM at a time: those of other plugins, and, in a worker, old ones that serve their
+//! last streams. Each app belongs to the configuration that published it last; only that one may take its gauges back.
+//!
+//! Gauges are the process's, and Envoy's main thread has a VM too. It serves no stream, so that its configurations come and
+//! go as they should. A worker's may be kept alive by a stream, and Envoy takes such a one back into use without telling
+//! it: so a VM that has served a stream leaves the gauges to the others.
 
 use std::collections::BTreeMap;
 
@@ -24,6 +28,17 @@ pub struct Reading {
 #[derive(Debug, Default)]
 pub struct Shares {
     apps: BTreeMap<String, Published>,
+    duty: Duty,
+}
+
+/// Who keeps the gauges.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Duty {
+    /// This VM does.
+    #[default]
+    Here,
+    /// The VMs that serve no stream do.
+    Elsewhere,
 }
 
 #[derive(Debug)]
@@ -33,6 +48,11 @@ struct Published {
 }
 
 impl Shares {
+    /// Notes that this VM serves streams.
+    pub fn serve(&mut self) {
+        self.duty = Duty::Elsewhere;
+    }
+
     /// Takes a configuration's apps over. A version that is gone goes to 0, as do all of an app that is not enabled.
     pub fn publish(&mut self, owner: Owner, edge: &Edge) -> Vec<Reading> {
         let mut readings = Vec::new();
@@ -47,7 +67,7 @@ impl Shares {
                 reading(&app.name, &version.name, slots)
             }));
         }
-        readings
+        self.on_duty(readings)
     }
 
     /// Takes the gauges back of those apps that no newer configuration has taken over.
@@ -59,7 +79,14 @@ impl Shares {
             }
             published.owner != owner
         });
-        readings
+        self.on_duty(readings)
+    }
+
+    fn on_duty(&self, readings: Vec<Reading>) -> Vec<Reading> {
+        match self.duty {
+            Duty::Here => readings,
+            Duty::Elsewhere => Vec::new(),
+        }
     }
 }
 
@@ -137,5 +164,15 @@ mod tests {
             shown(shares.withdraw(3)),
             [("a v1".into(), 0), ("a v3".into(), 0)]
         );
+    }
+
+    #[test]
+    fn a_vm_that_serves_streams_leaves_the_gauges_alone() {
+        let edge = edge(r#"{"apps": [{"name": "a", "versions": [{"name": "v1"}]}]}"#);
+        let mut shares = Shares::default();
+        assert_eq!(shown(shares.publish(1, &edge)), [("a v1".into(), 100_000)]);
+        shares.serve();
+        assert_eq!(shown(shares.publish(2, &edge)), []);
+        assert_eq!(shown(shares.withdraw(2)), []);
     }
 }

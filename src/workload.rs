@@ -94,9 +94,10 @@ impl Workload {
             };
         };
         if mirror.block.iter().any(|block| block.covers(&request)) {
+            // Access logs tell it by the tag.
             return Verdict {
                 outcome: Outcome::Blocked,
-                edits: Vec::new(),
+                edits,
             };
         }
         if let (RestoreHost::Yes, Some(original)) = (mirror.restore_host, original) {

@@ -112,6 +112,22 @@ fn a_log_line_names_ten_apps() {
 }
 
 #[test]
+fn a_workload_logs_what_it_is_and_what_it_lacks() {
+    let mirror = json!({"block": [{"paths": ["/mail"]}]});
+    let config = json!({"stamp": {"from": {"nodeLabel": "release"}}, "mirror": mirror});
+    let _plugin = start(&config);
+    let logs = host::logs();
+    assert!(
+        logs[0].ends_with("taken, workload: no stamp, mirrored requests tagged, some blocked"),
+        "{logs:?}"
+    );
+    assert_eq!(
+        logs[1..],
+        ["stamp.from: there is no label \"release\" of this node"]
+    );
+}
+
+#[test]
 fn pins_that_do_not_hold_are_counted_wherever_they_are_looked_at() {
     let plugin = start(&json!({"apps": [{
         "name": "shop",
@@ -337,7 +353,13 @@ fn an_exchange_at_a_workload_costs_these_host_calls() {
         (
             "a blocked request",
             shadow("/mail"),
-            vec!["map 0", "increment", "answer", "property response.code_details"],
+            vec![
+                "map 0",
+                "replace 0 x-mirrored",
+                "increment",
+                "answer",
+                "property response.code_details",
+            ],
         ),
     ] {
         // The first exchange of its kind also defines its counters.

@@ -96,6 +96,14 @@ pub(super) fn path(cursor: Cursor<'_>) -> Checked<PathPrefix> {
     PathPrefix::parse(text).or_else(|reason| cursor.fail(format!("{reason}, is {text:?}")))
 }
 
+/// Any text but none.
+pub(super) fn not_empty<'a>(cursor: &Cursor<'a>) -> Checked<&'a str> {
+    match cursor.string()? {
+        "" => cursor.fail("must not be empty"),
+        text => Ok(text),
+    }
+}
+
 /// An address block.
 pub(super) fn cidr(cursor: Cursor<'_>) -> Checked<Cidr> {
     let text = cursor.string()?;

@@ -61,8 +61,8 @@ fn stamp(cursor: &Cursor<'_>, around: &impl Surroundings) -> Checked<Option<Stam
 
 fn source<'a>(cursor: &Cursor<'a>) -> Checked<Source<'a>> {
     cursor.object(|fields| {
-        let label = fields.optional("nodeLabel", |name| name.string())?;
-        let env = fields.optional("env", |name| name.string())?;
+        let label = fields.optional("nodeLabel", |name| text::not_empty(&name));
+        let env = fields.optional("env", |name| text::not_empty(&name));
         let value = fields.optional("value", |value| {
             let text = value.string()?;
             if is_label(text) {
@@ -70,8 +70,8 @@ fn source<'a>(cursor: &Cursor<'a>) -> Checked<Source<'a>> {
             } else {
                 value.fail(format!("must be 1 to 128 visible ASCII characters, is {text:?}"))
             }
-        })?;
-        match (label, env, value) {
+        });
+        match (label?, env?, value?) {
             (Some(name), None, None) => Ok(Source::NodeLabel(name)),
             (None, Some(name), None) => Ok(Source::Env(name)),
             (None, None, Some(value)) => Ok(Source::Value(value)),
@@ -118,9 +118,26 @@ fn mirrored(cursor: &Cursor<'_>, version: &Version) -> Checked<Mirror> {
         let block = fields.or("block", Vec::new(), |list| list.some(|entry| block(&entry)));
         let (header, detect) = (header?, detect?);
         let detect = detect.unwrap_or_else(default_detect);
+        let mut result = Ok(());
         if detect.header.as_ref() == Some(&header) {
-            return fields.fail("detect.header", "must differ from header");
+            result = fields.fail("detect.header", "must differ from header");
         }
+        let route = detect.other_version.as_ref().map(|(route, _)| route);
+        for (field, name) in [
+            ("header", Some(&header)),
+            ("detect.header", detect.header.as_ref()),
+        ] {
+            if name.is_some_and(|name| Some(name) == route || *name == DEFAULT_HEADER) {
+                result = fields.fail(field, "must not be a route header, which live requests carry");
+            }
+        }
+        if detect.is_blind() {
+            result = fields.fail(
+                "detect",
+                "must leave at least one signal, or nothing is ever told",
+            );
+        }
+        result?;
         Ok(Mirror {
             header,
             detect,
@@ -151,8 +168,8 @@ fn detect(fields: &mut Fields<'_, '_>, version: &Version) -> Checked<Detect> {
         let fits = suffix
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
-        if fits && !suffix.is_empty() {
-            Ok(Some(suffix.to_ascii_lowercase()))
+        if fits && suffix.bytes().any(|b| b.is_ascii_alphanumeric()) {
+            Ok(Some(suffix.to_owned()))
         } else {
             cursor.fail(format!(
                 "must be the end of a host name such as -shadow, is {suffix:?}"
@@ -175,9 +192,8 @@ fn detect(fields: &mut Fields<'_, '_>, version: &Version) -> Checked<Detect> {
                 "needs stamp.from, which says what version this is",
             );
         }
-        (Some(header), Version::Stamped(Some(version))) => Some((header, version.clone())),
-        // Where the stamp's source is missing, no version is another.
-        (Some(_), Version::Stamped(None)) | (None, _) => None,
+        (Some(header), Version::Stamped(version)) => Some((header, version.clone())),
+        (None, _) => None,
     };
     Ok(Detect {
         header: header?,

@@ -55,6 +55,7 @@ impl RootContext for Root {
     }
 
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
+        SHARES.with_borrow_mut(Shares::serve);
         Some(Box::new(Stream::new(self.config.clone())))
     }
 

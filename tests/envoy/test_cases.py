@@ -71,6 +71,8 @@ async def run_case(port: int, case: dict) -> list[str]:
     if expect.get("blocked", False):
         if response.status != 204:
             wrong.append(f"  blocked: expected 204, saw {response.status}")
+    elif by == "via_upstream" and response.status != 200:
+        wrong.append(f"  expected 200, saw {response.status} {response.body!r}")
     elif by == "via_upstream":
         echo = response.echo()
         upstream = [*echo.headers, (":path", echo.path), (":authority", *echo.all("host"))]

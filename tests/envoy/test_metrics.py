@@ -92,6 +92,38 @@ def test_gauges_are_right_through_200_updates_while_an_old_configuration_serves(
     wait_for(steady, envoy)
 
 
+def test_gauges_are_right_after_a_rollback_and_a_removal_while_an_old_configuration_serves(binary, start):
+    upstream = start(Upstream("version-1"))
+    clusters = {f"version-{i}": upstream.port for i in (1, 2, 3)}
+    envoy = Envoy(load(ROOT / "envoy" / "canary.yaml"), binary=binary, clusters=clusters)
+    before = resources(config(app("shop", 10, "v2")))
+    envoy.update(before)
+    start(envoy)
+    shop = {"shop v1": 90_000, "shop v2": 10_000}
+
+    async def roll() -> None:
+        # Envoy keeps the configuration of a request that is not over, and takes it back into use as it is.
+        _, writer = await asyncio.open_connection("127.0.0.1", envoy.port("edge"))
+        writer.write(b"POST / HTTP/1.1\r\nhost: shop.org\r\ncontent-length: 5\r\n\r\n")
+        await writer.drain()
+        await asyncio.to_thread(wait_for, shop, envoy)
+        for resource, expected in [
+            (resources(config(app("shop", 50, "v2"))), {"shop v1": 50_000, "shop v2": 50_000}),
+            (before, shop),
+            (resources(config()), {}),
+            (before, shop),
+        ]:
+            envoy.update(resource)
+            await asyncio.to_thread(wait_for, expected, envoy)
+            await asyncio.sleep(0.3)
+            assert gauges(envoy) == expected
+        writer.close()
+        await asyncio.sleep(0.3)
+        assert gauges(envoy) == shop
+
+    asyncio.run(roll())
+
+
 def test_no_byte_of_a_client_enters_a_name(binary, start):
     upstream = start(Upstream("version-1"))
     clusters = {f"version-{i}": upstream.port for i in (1, 2, 3)}

@@ -230,7 +230,11 @@ pub fn claim_bytes(claim: &serde_json::Value) -> Option<Vec<u8>> {
                 .collect();
             Some(serialized(&items))
         }
-        Value::Null | Value::Object(_) => None,
+        Value::Object(fields) => {
+            let entry = |(name, value): (&String, &Value)| Some((name.clone(), claim_bytes(value)?));
+            Some(serialized(&fields.iter().filter_map(entry).collect::<Vec<_>>()))
+        }
+        Value::Null => None,
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::Mutex;
 use crate::case::{self, Answerer, Case, Lines, Seen};
 
 const OK: u32 = 0;
+const PAUSE: u32 = 1;
 const NOT_FOUND: u32 = 1;
 const BAD_ARGUMENT: u32 = 2;
 const SERIALIZATION_FAILURE: u32 = 3;
@@ -89,10 +90,16 @@ impl Plugin {
     /// Sends a request through the filter, and its answer back.
     pub fn exchange(&self, request: Lines, by: Answerer, answer: Lines) -> Seen {
         let stream = self.stream(by);
+        let mut action = 0;
         let upstream = in_phase(0, request, |size| {
-            exports::proxy_on_request_headers(stream, size, true);
+            action = exports::proxy_on_request_headers(stream, size, true);
         });
         let blocked = STATE.with_borrow(|state| state.blocked);
+        assert_eq!(
+            action == PAUSE,
+            blocked,
+            "a request pauses if and only if it was answered"
+        );
         if blocked {
             STATE.with_borrow_mut(|state| state.code_details = "wasm_local_reply");
         }
