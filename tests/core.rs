@@ -10,7 +10,10 @@ use pinion::ambient::Ambient;
 use pinion::assign::{Layout, Share, Slot};
 use pinion::config::{AccessLog, Config, Edge, Role};
 use pinion::edit::Edit;
+use pinion::pin::Pin;
 use pinion::policy;
+use pinion::seal::{Key, Keys};
+use pinion::token::Token;
 use pinion::workload::{Outcome, Workload};
 use pinion_testing::case::{self, Answerer, Case, Lines, Seen};
 use pinion_testing::{refusal, vector};
@@ -192,5 +195,24 @@ fn shares_have_the_published_layout() {
         let layout = Layout::new("stable".to_owned(), &others);
         let runs: Vec<_> = layout.runs().map(|(end, owner)| (end, owner.clone())).collect();
         assert_eq!(runs, vector.runs, "{:?}", vector.others);
+    }
+}
+
+#[test]
+fn pins_and_tokens_have_the_published_seals() {
+    let vectors = vector::seals();
+    assert!(vectors.len() > 20);
+    for vector in vectors {
+        let keys = Keys::new(vec![Key::new(&vector.id, &vector.key()).unwrap()]).unwrap();
+        if let Some(value) = &vector.pin {
+            let (pin, seal) = Pin::parse(value.as_bytes()).unwrap();
+            assert_eq!(keys.verify(&vector.app, &pin, &seal.unwrap()), Ok(()), "{value}");
+            assert_eq!(pin.written(&vector.app, Some(&keys)), *value);
+        }
+        if let Some(value) = &vector.token {
+            let (token, seal) = Token::parse(value).unwrap();
+            assert_eq!(keys.verify(&vector.app, &token, &seal), Ok(()), "{value}");
+            assert_eq!(token.written(&keys.seal(&vector.app, &token)), *value);
+        }
     }
 }

@@ -1,5 +1,5 @@
-"""Writes the vectors of this folder, or into another that is named, with the code of docs/assignment.md, which
-shares nothing with the filter's.
+"""Writes the vectors of this folder, or into another that is named, with the code of docs/assignment.md and
+docs/pins.md, which shares nothing with the filter's.
 """
 
 import itertools
@@ -11,16 +11,16 @@ import sys
 HERE = pathlib.Path(__file__).parent
 
 
-def reference() -> dict:
-    """The names that the page's code defines."""
-    page = (HERE.parents[1] / "docs" / "assignment.md").read_text()
+def reference(page: str) -> dict:
+    """The names that a page's code defines."""
+    page = (HERE.parents[1] / "docs" / page).read_text()
     names: dict = {}
     exec(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1], names)
     return names
 
 
 def slots() -> list[dict]:
-    slot_of_key = reference()["slot_of_key"]
+    slot_of_key = reference("assignment.md")["slot_of_key"]
     keys = ["alice", "bob", "", "a|b", "日本", "\u00ff", "x" * 200]
     inputs = itertools.product(["web-api", "shop", "a"], [0, 1, 4294967295], keys)
     return [
@@ -30,7 +30,7 @@ def slots() -> list[dict]:
 
 
 def layouts() -> list[dict]:
-    layout = reference()["layout"]
+    layout = reference("assignment.md")["layout"]
     shares = [
         [],
         [0],
@@ -60,6 +60,19 @@ def layouts() -> list[dict]:
     return vectors
 
 
+def seals() -> list[dict]:
+    names = reference("pins.md")
+    keys = [("k1", b"the first key, which is long enough"), ("2026-11", bytes(range(256)))]
+    versions = ["v1", "2.0-SNAPSHOT", "a" * 63]
+    vectors = []
+    for (key_id, key), version, app in itertools.product(keys, versions, ["shop", "web-api"]):
+        common = {"key": key.hex(), "id": key_id, "app": app}
+        pin = names["signed_pin"](key, key_id, app, version, 1795226466, 7, 48280)
+        token = names["token"](key, key_id, app, version, 1795230000)
+        vectors += [{**common, "pin": pin}, {**common, "token": token}]
+    return vectors
+
+
 def write(path: pathlib.Path, vectors: list[dict]) -> None:
     lines = ",\n".join("  " + json.dumps(vector) for vector in vectors)
     path.write_text(f"[\n{lines}\n]\n")
@@ -69,3 +82,4 @@ if __name__ == "__main__":
     folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else HERE
     write(folder / "slots.json", slots())
     write(folder / "layouts.json", layouts())
+    write(folder / "seals.json", seals())

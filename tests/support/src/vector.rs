@@ -1,4 +1,4 @@
-//! The public vectors of slots and layouts: `tests/vectors/`, written by the code of `docs/assignment.md`.
+//! The public vectors of slots and layouts: `tests/vectors/`, written by the code of `docs/`.
 
 use serde::Deserialize;
 
@@ -18,11 +18,37 @@ pub struct SlotVector {
 impl SlotVector {
     /// The key's bytes.
     pub fn key(&self) -> Vec<u8> {
-        let digits = self.key.as_bytes().chunks(2);
-        digits
-            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).expect("digits"), 16).expect("a byte"))
-            .collect()
+        bytes(&self.key)
     }
+}
+
+/// A pin or a token, and the key that sealed it.
+#[derive(Debug, Deserialize)]
+pub struct SealVector {
+    /// The key's bytes in hexadecimal.
+    pub key: String,
+    /// The key's id.
+    pub id: String,
+    /// The app's name.
+    pub app: String,
+    /// A pin,
+    pub pin: Option<String>,
+    /// or a token.
+    pub token: Option<String>,
+}
+
+impl SealVector {
+    /// The key's bytes.
+    pub fn key(&self) -> Vec<u8> {
+        bytes(&self.key)
+    }
+}
+
+fn bytes(digits: &str) -> Vec<u8> {
+    let pairs = digits.as_bytes().chunks(2);
+    pairs
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).expect("digits"), 16).expect("a byte"))
+        .collect()
 }
 
 /// Shares and the runs of slots they become.
@@ -37,6 +63,11 @@ pub struct LayoutVector {
 /// All vectors of slots.
 pub fn slots() -> Vec<SlotVector> {
     serde_json::from_str(include_str!("../../vectors/slots.json")).expect("slots.json is read")
+}
+
+/// All vectors of seals.
+pub fn seals() -> Vec<SealVector> {
+    serde_json::from_str(include_str!("../../vectors/seals.json")).expect("seals.json is read")
 }
 
 /// All vectors of layouts.
