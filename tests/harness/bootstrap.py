@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import json
+from pathlib import Path
 from typing import Any
 
 TYPE = "type.googleapis.com/envoy"
@@ -54,6 +55,19 @@ def wasm(config: Any) -> dict:
 def pinion(config: Any) -> dict:
     """The filter as an HTTP filter."""
     return {"name": "pinion", "typed_config": wasm(config)}
+
+
+def discovered(path: Path) -> dict:
+    """The filter with a configuration that is read from a file, and again when one is moved over it."""
+    source = {"resource_api_version": "V3", "path_config_source": {"path": str(path)}}
+    discovery = {"type_urls": [f"{TYPE}.extensions.filters.http.wasm.v3.Wasm"], "config_source": source}
+    return {"name": "pinion", "config_discovery": discovery}
+
+
+def resource(config: Any) -> dict:
+    """What stands in such a file."""
+    kind = f"{TYPE[:-6]}/envoy.config.core.v3.TypedExtensionConfig"
+    return {"resources": [{"@type": kind, "name": "pinion", "typed_config": wasm(config)}]}
 
 
 def jwt_authn(issuer: str, key: bytes) -> dict:
