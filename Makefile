@@ -49,6 +49,10 @@ check: .tools/targets ## Formatting, lints on host and wasm, documentation
 	cargo clippy --package pinion-module --target wasm32-wasip1 -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --exclude pinion-module --no-deps --quiet
 
+.PHONY: pinionctl
+pinionctl: ## Build the command: target/release/pinionctl
+	cargo build --release --package pinionctl
+
 .PHONY: wasm
 wasm: dist/pinion.wasm ## Build the module: dist/pinion.wasm
 

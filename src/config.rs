@@ -28,6 +28,17 @@ use crate::workload::Workload;
 use decode::{Checked, Cursor};
 
 pub use decode::ConfigError;
+pub use keys::without_newline;
+pub use text::parse_seconds;
+
+/// The most apps of a configuration.
+const MAX_APPS: usize = 2000;
+/// The most versions of an app.
+const MAX_VERSIONS: usize = 32;
+/// The most rules of an app.
+const MAX_RULES: usize = 500;
+/// The most signing keys.
+const MAX_KEYS: usize = 8;
 
 /// A plugin configuration.
 #[derive(Debug)]

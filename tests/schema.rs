@@ -49,6 +49,38 @@ fn the_schema_takes_what_the_filter_takes() {
     }
 }
 
+#[test]
+fn more_than_a_proxy_should_be_given_is_refused_by_both() {
+    let validator = jsonschema::validator_for(&schema()).unwrap();
+    let app = |i: usize, versions: usize, rules: usize| {
+        let version = |i: usize| json!({"name": format!("v{i}")});
+        let versions: Vec<_> = (0..versions).map(version).collect();
+        let rules = vec![json!({"version": "v0"}); rules];
+        json!({"name": format!("a{i}"), "hosts": [format!("h{i}")], "versions": versions, "rules": rules})
+    };
+    let apps = |count: usize| json!({"apps": (0..count).map(|i| app(i, 1, 0)).collect::<Vec<_>>()});
+    let key = |i: usize| json!({"id": format!("k{i}"), "env": "PINION_KEY"});
+    let keys = |count: usize| json!({"keys": (0..count).map(key).collect::<Vec<_>>()});
+    for (config, refused) in [
+        (apps(2000), &[][..]),
+        (apps(2001), &["apps: must have at most 2000 items, has 2001"]),
+        (json!({"apps": [app(0, 32, 500)]}), &[]),
+        (
+            json!({"apps": [app(0, 33, 0)]}),
+            &["apps[0].versions: must have at most 32 items, has 33"],
+        ),
+        (
+            json!({"apps": [app(0, 1, 501)]}),
+            &["apps[0].rules: must have at most 500 items, has 501"],
+        ),
+        (keys(8), &[]),
+        (keys(9), &["keys: must have at most 8 items, has 9"]),
+    ] {
+        assert_eq!(errors(&config.to_string()), refused);
+        assert_eq!(validator.is_valid(&config), refused.is_empty(), "{refused:?}");
+    }
+}
+
 /// In every object of a configuration that has all fields, the filter knows those that the schema has, and no other.
 #[test]
 fn the_schema_has_the_fields_that_the_filter_knows() {

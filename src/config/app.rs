@@ -31,6 +31,7 @@ pub(super) fn apps(
     around: &impl Surroundings,
     signing: &Checked<Option<Rc<Keys>>>,
 ) -> Checked<Apps> {
+    list.at_most(super::MAX_APPS)?;
     let mut known = Apps::default();
     let mut names = Vec::new();
     // Each app is held against those before it, so that a clash has a place.
@@ -93,6 +94,7 @@ fn app(
         let paths = fields.or("paths", vec![PathPrefix::ROOT], |list| list.some(text::path));
         let versions = versions::versions(fields);
         let rules = fields.or("rules", Vec::new(), |list| {
+            list.at_most(super::MAX_RULES)?;
             list.list(|cursor| matching::rule(cursor, versions.as_ref().ok()))
         });
         let pinning = pinning::pinning(fields, name.as_deref().unwrap_or_default(), signing);

@@ -249,6 +249,16 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Refuses a list of more items than a proxy should be given.
+    pub(super) fn at_most(&self, max: usize) -> Checked<()> {
+        match self.node {
+            Node::List(items) if items.len() > max => {
+                self.fail(format!("must have at most {max} items, has {}", items.len()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Reads every item, so that each reports what is wrong with it.
     pub(super) fn list<T>(&self, mut read: impl FnMut(Cursor<'a>) -> Checked<T>) -> Checked<Vec<T>> {
         let Node::List(items) = self.node else {

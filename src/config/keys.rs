@@ -7,6 +7,7 @@ use crate::version::is_version_name;
 
 /// Reads the list; the first signs.
 pub(super) fn keys(list: &Cursor<'_>, around: &impl Surroundings) -> Checked<Keys> {
+    list.at_most(super::MAX_KEYS)?;
     let mut ids: Vec<String> = Vec::new();
     let keys = list.some(|cursor| {
         cursor.object(|fields| {
@@ -49,8 +50,9 @@ pub(super) fn keys(list: &Cursor<'_>, around: &impl Surroundings) -> Checked<Key
     }
 }
 
-/// A file's last line end is no part of the key that was put into it.
-fn without_newline(value: &[u8]) -> &[u8] {
+/// A key's bytes: the last line end of the file that it came from is no part of it.
+#[must_use]
+pub fn without_newline(value: &[u8]) -> &[u8] {
     let value = value.strip_suffix(b"\n").unwrap_or(value);
     value.strip_suffix(b"\r").unwrap_or(value)
 }

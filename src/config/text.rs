@@ -123,7 +123,9 @@ pub(super) fn seconds(cursor: Cursor<'_>, max: u32) -> Checked<u32> {
     }
 }
 
-fn parse_seconds(text: &str) -> Option<u64> {
+/// The seconds of a duration such as `90s` or `1h30m`.
+#[must_use]
+pub fn parse_seconds(text: &str) -> Option<u64> {
     let mut rest = text;
     let mut total = 0_u64;
     while !rest.is_empty() {

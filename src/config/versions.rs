@@ -22,6 +22,7 @@ struct Draft {
 /// Reads `versions` and `stable`.
 pub(super) fn versions(fields: &mut Fields<'_, '_>) -> Checked<Versions> {
     let drafts = fields.required("versions", |list| {
+        list.at_most(super::MAX_VERSIONS)?;
         let drafts = list.some(draft)?;
         let mut result = Ok(());
         for (i, draft) in drafts.iter().enumerate() {

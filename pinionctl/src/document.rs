@@ -1,0 +1,102 @@
+//! Configurations in files: JSON, YAML, or WasmPlugins among other manifests; and which line a path stands on.
+
+use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
+use serde_json::Value;
+
+/// A configuration and where it stands.
+pub(crate) struct Found<'a> {
+    /// The configuration itself.
+    pub(crate) config: &'a MarkedYaml<'a>,
+    /// What precedes its paths: `spec.pluginConfig.` in a WasmPlugin.
+    pub(crate) prefix: &'static str,
+}
+
+/// Every document of a text. JSON is YAML too.
+pub(crate) fn parse(text: &str) -> Result<Vec<MarkedYaml<'_>>, String> {
+    MarkedYaml::load_from_str(text).map_err(|error| error.to_string())
+}
+
+/// The configuration of a document; none where it is another manifest.
+pub(crate) fn config<'a>(document: &'a MarkedYaml<'a>) -> Option<Found<'a>> {
+    match field(document, "kind") {
+        None => Some(Found {
+            config: document,
+            prefix: "",
+        }),
+        Some(kind) if text(kind) == Some("WasmPlugin") => Some(Found {
+            config: field(field(document, "spec")?, "pluginConfig")?,
+            prefix: "spec.pluginConfig.",
+        }),
+        Some(_) => None,
+    }
+}
+
+fn field<'a>(node: &'a MarkedYaml<'a>, name: &str) -> Option<&'a MarkedYaml<'a>> {
+    entry(node, name).map(|(_, value)| value)
+}
+
+fn entry<'a>(node: &'a MarkedYaml<'a>, name: &str) -> Option<(&'a MarkedYaml<'a>, &'a MarkedYaml<'a>)> {
+    match &node.data {
+        YamlData::Mapping(fields) => fields.iter().find(|(key, _)| text(key) == Some(name)),
+        _ => None,
+    }
+}
+
+fn text<'a>(node: &'a MarkedYaml<'a>) -> Option<&'a str> {
+    match &node.data {
+        YamlData::Value(Scalar::String(text)) => Some(text),
+        _ => None,
+    }
+}
+
+/// As the filter gets it.
+pub(crate) fn json(node: &MarkedYaml<'_>) -> Result<Value, String> {
+    let line = node.span.start.line();
+    Ok(match &node.data {
+        YamlData::Value(Scalar::Null) => Value::Null,
+        YamlData::Value(Scalar::Boolean(flag)) => Value::Bool(*flag),
+        YamlData::Value(Scalar::Integer(number)) => Value::from(*number),
+        YamlData::Value(Scalar::FloatingPoint(number)) => Value::from(number.0),
+        YamlData::Value(Scalar::String(text)) => Value::from(text.as_ref()),
+        YamlData::Sequence(items) => Value::Array(items.iter().map(json).collect::<Result<_, _>>()?),
+        YamlData::Mapping(fields) => {
+            let field = |(key, value): (&MarkedYaml<'_>, &MarkedYaml<'_>)| match json(key)? {
+                Value::String(name) => Ok((name, json(value)?)),
+                other => Ok((other.to_string(), json(value)?)),
+            };
+            Value::Object(fields.iter().map(field).collect::<Result<_, String>>()?)
+        }
+        _ => return Err(format!("line {line}: tags and aliases are not understood")),
+    })
+}
+
+/// The line of what a path such as `apps[0].versions[1].weight` names, or of the nearest that is there.
+pub(crate) fn line(node: &MarkedYaml<'_>, path: &str) -> usize {
+    line_below(node, path, node.span.start.line())
+}
+
+fn line_below(node: &MarkedYaml<'_>, path: &str, otherwise: usize) -> usize {
+    let path = path.strip_prefix('.').unwrap_or(path);
+    match &node.data {
+        YamlData::Sequence(items) => {
+            let step = path.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+            let item = step.and_then(|(i, rest)| Some((items.get(i.parse::<usize>().ok()?)?, rest)));
+            item.map_or(otherwise, |(item, rest)| {
+                line_below(item, rest, item.span.start.line())
+            })
+        }
+        YamlData::Mapping(fields) => {
+            // A name of the user's own may have dots: the longest that fits is meant.
+            let fits = fields.iter().filter_map(|(key, value)| {
+                let rest = path.strip_prefix(text(key)?)?;
+                let ends = rest.is_empty() || rest.starts_with(['.', '[']);
+                ends.then_some((key, value, rest))
+            });
+            let longest = fits.min_by_key(|(_, _, rest)| rest.len());
+            longest.map_or(otherwise, |(key, value, rest)| {
+                line_below(value, rest, key.span.start.line())
+            })
+        }
+        _ => otherwise,
+    }
+}

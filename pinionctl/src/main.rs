@@ -1,0 +1,42 @@
+//! `pinionctl`: what an operator does with pinion's configurations, pins and tokens away from a proxy, with the
+//! filter's own core. It never prints a key.
+
+mod check;
+mod document;
+mod keys;
+mod seals;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Checks pinion's configurations, mints and reads its pins and tokens.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check plugin configurations (JSON or YAML) and WasmPlugins: all that is wrong, each with its line.
+    Check(check::Check),
+    /// Mint a signed override token or pin, with a key from the environment or a file.
+    #[command(subcommand)]
+    Token(seals::Mint),
+    /// Show what a pin or token holds, and whether its seal proves anything.
+    Inspect(seals::Inspect),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Check(check) => check.run(),
+        Command::Token(mint) => mint.run(),
+        Command::Inspect(inspect) => inspect.run(),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("pinionctl: {error}");
+        ExitCode::from(2)
+    })
+}
