@@ -6,6 +6,7 @@ mod app;
 mod decode;
 mod keys;
 mod matching;
+mod node;
 mod pinning;
 mod text;
 mod versions;

@@ -96,6 +96,19 @@ pub struct Attributes<'a> {
     pub partitioned: bool,
 }
 
+impl Attributes<'_> {
+    /// A cookie for the whole host, until the browser is closed, that scripts can't read.
+    pub const SESSION: Self = Attributes {
+        max_age: None,
+        path: "/",
+        domain: None,
+        secure: Secure::Auto,
+        http_only: true,
+        same_site: SameSite::Lax,
+        partitioned: false,
+    };
+}
+
 impl CookieTemplate {
     /// Puts the attributes together once, for every cookie to come.
     #[must_use]
@@ -212,12 +225,7 @@ mod tests {
     fn a_cookie_carries_the_attributes_it_was_given() {
         let plain = Attributes {
             max_age: Some(86_400),
-            path: "/",
-            domain: None,
-            secure: Secure::Auto,
-            http_only: true,
-            same_site: SameSite::Lax,
-            partitioned: false,
+            ..Attributes::SESSION
         };
         let template = CookieTemplate::new("p".into(), &plain);
         assert_eq!(

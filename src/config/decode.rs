@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use super::node::Node;
 
 /// One thing that is wrong with a configuration, or that an operator should know of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,78 +33,6 @@ impl fmt::Display for ConfigError {
 pub(super) struct Invalid;
 
 pub(super) type Checked<T> = Result<T, Invalid>;
-
-/// JSON as it was written: duplicates kept, every number a double, as protobuf's Struct has it.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Node {
-    Null,
-    Bool(bool),
-    Number(f64),
-    String(String),
-    List(Vec<Node>),
-    Object(Vec<(String, Node)>),
-}
-
-impl Node {
-    fn kind(&self) -> &'static str {
-        match self {
-            Node::Null => "null",
-            Node::Bool(_) => "a boolean",
-            Node::Number(_) => "a number",
-            Node::String(_) => "a string",
-            Node::List(_) => "a list",
-            Node::Object(_) => "an object",
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Node {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NodeVisitor;
-
-        impl<'de> Visitor<'de> for NodeVisitor {
-            type Value = Node;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("JSON")
-            }
-            fn visit_unit<E>(self) -> Result<Node, E> {
-                Ok(Node::Null)
-            }
-            fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
-                Ok(Node::Bool(value))
-            }
-            fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
-                Ok(Node::Number(value as f64))
-            }
-            fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
-                Ok(Node::Number(value as f64))
-            }
-            fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
-                Ok(Node::Number(value))
-            }
-            fn visit_str<E>(self, value: &str) -> Result<Node, E> {
-                Ok(Node::String(value.to_owned()))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Node, A::Error> {
-                let mut items = Vec::new();
-                while let Some(item) = seq.next_element()? {
-                    items.push(item);
-                }
-                Ok(Node::List(items))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
-                let mut fields = Vec::new();
-                while let Some(field) = map.next_entry()? {
-                    fields.push(field);
-                }
-                Ok(Node::Object(fields))
-            }
-        }
-
-        deserializer.deserialize_any(NodeVisitor)
-    }
-}
 
 /// Reads a whole document; also gives what an operator should know of.
 ///
@@ -394,6 +322,15 @@ impl<'a> Fields<'a, '_> {
     /// Records what an operator should know of a field that may be absent.
     pub(super) fn warn(&self, name: &str, reason: impl Into<String>) {
         self.cursor.child(&Node::Null, name).warn(reason);
+    }
+
+    /// The only one of several fields that was given.
+    pub(super) fn only<T>(&self, given: impl IntoIterator<Item = Option<T>>, names: &str) -> Checked<T> {
+        let mut given = given.into_iter().flatten();
+        match (given.next(), given.next()) {
+            (Some(one), None) => Ok(one),
+            _ => self.fail_all(format!("must have one of {names}")),
+        }
     }
 
     /// Whether the field was given, and not as null.

@@ -6,7 +6,7 @@ use super::versions::{self, Versions};
 use std::rc::Rc;
 
 use crate::assign::Share;
-use crate::cookie::{Attributes, CookieTemplate, SameSite, Secure};
+use crate::cookie::{Attributes, CookieTemplate};
 use crate::header::HeaderName;
 use crate::overrides::{Allow, Override};
 use crate::rule::{Match, Rule, StringMatch, Target};
@@ -168,11 +168,7 @@ fn string_match(cursor: &Cursor<'_>) -> Checked<StringMatch> {
             regex?,
             present?,
         ];
-        let mut given = given.into_iter().flatten();
-        match (given.next(), given.next()) {
-            (Some(one), None) => Ok(one),
-            _ => fields.fail_all("must have one of exact, prefix, regex, present"),
-        }
+        fields.only(given, "exact, prefix, regex, present")
     })
 }
 
@@ -201,19 +197,10 @@ pub(super) fn overrides(cursor: &Cursor<'_>, signing: &Checked<Option<Rc<Keys>>>
             result = fields.fail("cookie", "needs a query, whose token it holds");
         }
         result?;
-        let session = Attributes {
-            max_age: None,
-            path: "/",
-            domain: None,
-            secure: Secure::Auto,
-            http_only: true,
-            same_site: SameSite::Lax,
-            partitioned: false,
-        };
         Ok(Override {
             header: header?,
             query: query?,
-            cookie: cookie?.map(|name| CookieTemplate::new(name, &session)),
+            cookie: cookie?.map(|name| CookieTemplate::new(name, &Attributes::SESSION)),
             allow: allow?,
             signing: signing.clone()?,
         })

@@ -107,11 +107,7 @@ fn key(cursor: Cursor<'_>) -> Checked<Key> {
             claim?.map(Key::Claim),
             source_ip?,
         ];
-        let mut given = given.into_iter().flatten();
-        match (given.next(), given.next()) {
-            (Some(key), None) => Ok(key),
-            _ => fields.fail_all("must have one of header, cookie, claim, sourceIp"),
-        }
+        fields.only(given, "header, cookie, claim, sourceIp")
     })
 }
 
@@ -122,12 +118,7 @@ fn default_name(app: &str) -> String {
 fn default_carrier(app: &str) -> Carrier {
     let attributes = Attributes {
         max_age: Some(DEFAULT_TTL),
-        path: "/",
-        domain: None,
-        secure: Secure::Auto,
-        http_only: true,
-        same_site: SameSite::Lax,
-        partitioned: false,
+        ..Attributes::SESSION
     };
     Carrier {
         cookie: Some(CookieTemplate::new(default_name(app), &attributes)),

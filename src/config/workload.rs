@@ -71,12 +71,12 @@ fn source<'a>(cursor: &Cursor<'a>) -> Checked<Source<'a>> {
                 value.fail(format!("must be 1 to 128 visible ASCII characters, is {text:?}"))
             }
         });
-        match (label?, env?, value?) {
-            (Some(name), None, None) => Ok(Source::NodeLabel(name)),
-            (None, Some(name), None) => Ok(Source::Env(name)),
-            (None, None, Some(value)) => Ok(Source::Value(value)),
-            _ => fields.fail_all("must have one of nodeLabel, env, value"),
-        }
+        let given = [
+            label?.map(Source::NodeLabel),
+            env?.map(Source::Env),
+            value?.map(Source::Value),
+        ];
+        fields.only(given, "nodeLabel, env, value")
     })
 }
 
