@@ -38,7 +38,7 @@ test-wasm32: $(RUNNER) .tools/targets ## The core's tests in wasm32, in Node
 		cargo test --no-default-features --target wasm32-unknown-unknown --lib --test core
 
 .PHONY: test-envoy
-test-envoy: dist/pinion.wasm $(PYTHON) ## The tests on the oldest and the newest Envoy
+test-envoy: dist/pinion.wasm .tools/pinion-panics.wasm $(PYTHON) ## The tests on the oldest and the newest Envoy
 	$(PYTHON) -m pytest
 
 .PHONY: check
@@ -56,11 +56,15 @@ pinionctl: ## Build the command: target/release/pinionctl
 .PHONY: wasm
 wasm: dist/pinion.wasm ## Build the module: dist/pinion.wasm
 
-dist/pinion.wasm: $(SOURCES) Makefile tools/optimize.mjs tools/node_modules .tools/targets
+dist/pinion.wasm: FEATURES :=
+# For tests alone: it panics when a request says so.
+.tools/pinion-panics.wasm: FEATURES := --features panic-on-demand
+
+dist/pinion.wasm .tools/pinion-panics.wasm: $(SOURCES) Makefile tools/optimize.mjs tools/node_modules .tools/targets
 	cargo fetch --quiet --locked
 	# Where a machine keeps its crates is no part of the module: the same sources give the same checksum.
 	RUSTFLAGS="$$(printf -- '--remap-path-prefix=%s= ' "$${CARGO_HOME:-$$HOME/.cargo}"/registry/src/*)" \
-		cargo build --release --package pinion-module --target wasm32-wasip1
+		cargo build --release --package pinion-module --target wasm32-wasip1 $(FEATURES)
 	@mkdir -p dist
 	node tools/optimize.mjs target/wasm32-wasip1/release/pinion_module.wasm $@
 

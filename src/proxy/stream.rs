@@ -29,6 +29,8 @@ impl Context for Stream {}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+        #[cfg(feature = "panic-on-demand")]
+        panic_on_demand();
         match self.config.as_deref().map(|config| &config.role) {
             Some(Role::Edge(edge)) => {
                 self.decision = decide(edge);
@@ -103,5 +105,14 @@ fn stamp_served(workload: &Workload) {
     let stamp = workload.stamp();
     if stamp.is_some() && host::is_from_upstream() {
         HostHeaders::response().apply(stamp);
+    }
+}
+
+#[cfg(feature = "panic-on-demand")]
+#[expect(clippy::panic, reason = "what a proxy does then is what the tests look at")]
+fn panic_on_demand() {
+    use crate::header::Headers;
+    if HostHeaders::request().first("x-test-panic").is_some() {
+        panic!("as told by x-test-panic");
     }
 }

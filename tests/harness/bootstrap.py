@@ -35,7 +35,7 @@ def key(name: str) -> bytes:
     return ENVIRONMENT[KEYS[name]].strip().encode()
 
 
-def wasm(config: Any) -> dict:
+def wasm(config: Any, failure_policy: str = "FAIL_CLOSED") -> dict:
     """The filter with a configuration; a string is taken as it is."""
     text = config if isinstance(config, str) else json.dumps(config)
     return {
@@ -46,15 +46,15 @@ def wasm(config: Any) -> dict:
                 "code": {"local": {"filename": "dist/pinion.wasm"}},
                 "environment_variables": {"key_values": ENVIRONMENT},
             },
-            "failure_policy": "FAIL_CLOSED",
+            "failure_policy": failure_policy,
             "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": text},
         },
     }
 
 
-def pinion(config: Any) -> dict:
+def pinion(config: Any, failure_policy: str = "FAIL_CLOSED") -> dict:
     """The filter as an HTTP filter."""
-    return {"name": "pinion", "typed_config": wasm(config)}
+    return {"name": "pinion", "typed_config": wasm(config, failure_policy)}
 
 
 def discovered(path: Path) -> dict:
