@@ -41,6 +41,16 @@ test-wasm32: $(RUNNER) .tools/targets ## The core's tests in wasm32, in Node
 test-envoy: dist/pinion.wasm .tools/pinion-panics.wasm $(PYTHON) ## The tests on the oldest and the newest Envoy
 	$(PYTHON) -m pytest
 
+SECONDS_EACH ?= 60
+FUZZ_TARGETS := config cookies seals overrides scopes exchange
+
+.PHONY: fuzz
+fuzz: .tools/bin/cargo-fuzz ## Fuzz each target for SECONDS_EACH (60); what it finds stays in fuzz/artifacts
+	@rustup run nightly rustc --version >/dev/null || { echo "a nightly toolchain is missing: rustup toolchain install nightly" >&2; exit 1; }
+	cd fuzz && for target in $(FUZZ_TARGETS); do \
+		RUSTUP_TOOLCHAIN=nightly $(abspath .tools/bin/cargo-fuzz) run $$target -- -max_total_time=$(SECONDS_EACH) -rss_limit_mb=4096; \
+	done
+
 .PHONY: check
 check: .tools/targets ## Formatting, lints on host and wasm, documentation
 	cargo fmt --all --check
@@ -83,6 +93,9 @@ clean: ## Remove what was built; .tools stays
 	rm -rf dist tools/node_modules
 
 # What the above needs.
+
+.tools/bin/cargo-fuzz:
+	cargo install cargo-fuzz --version 0.13.2 --locked --root .tools --quiet
 
 .tools/targets:
 	@command -v cargo >/dev/null || { echo "Rust is missing: install rustup and the stable toolchain" >&2; exit 1; }

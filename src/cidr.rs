@@ -43,6 +43,9 @@ impl FromStr for Cidr {
         let network: IpAddr = address
             .parse()
             .map_err(|_| "must be an address block such as 10.0.0.0/8")?;
+        if matches!(network, IpAddr::V6(network) if network.to_ipv4_mapped().is_some()) {
+            return Err("must be written as IPv4, as such addresses are compared");
+        }
         let width = if network.is_ipv4() { 32 } else { 128 };
         let prefix = match prefix {
             None => width,
@@ -103,6 +106,7 @@ mod tests {
             "::/129",
             "a/8",
             "1.2.3.4/8/8",
+            "::ffff:10.0.0.0/104",
         ] {
             assert!(bad.parse::<Cidr>().is_err(), "{bad}");
         }

@@ -2,10 +2,13 @@
 #![cfg(all(feature = "proxy", not(target_arch = "wasm32")))]
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use pinion::ambient::Ambient;
 use pinion::assign::{Layout, SLOTS, Share, Slot};
+use pinion::cache;
+use pinion::cidr::Cidr;
+use pinion::claim;
 use pinion::config::{Config, Nowhere, Role};
 use pinion::cookie;
 use pinion::header::trim_ows;
@@ -13,6 +16,7 @@ use pinion::overrides::named;
 use pinion::pin::Pin;
 use pinion::request::{Request, percent_decoded};
 use pinion::scope::{HostPattern, PathPrefix, normalized_host};
+use pinion::token::Token;
 use pinion_testing::case::{Answerer, Lines};
 use pinion_testing::host::Plugin;
 use proptest::collection::vec;
@@ -97,6 +101,9 @@ const HOST: &[&str] = &[
     "*",
     "test.",
 ];
+const CACHE: &[&str] = &[
+    "public", "private", "no-store", "max-age", "=", "0", "60", ",", " ", "\"", "\\",
+];
 const OVERRIDE: &[&str] = &["v2", "web-api", "=", "\"", ",", " ", ";", "cart"];
 
 proptest! {
@@ -140,6 +147,46 @@ proptest! {
         let pin = Pin { version: &version, issued, epoch, slot: Slot::new(slot).unwrap() };
         let written = pin.to_string();
         prop_assert_eq!(Pin::parse(written.as_bytes()), Some((pin, None)));
+    }
+
+    #[test]
+    fn a_token_that_is_read_is_one_that_is_written(value in near(PIN)) {
+        if let Some((token, seal)) = std::str::from_utf8(&value).ok().and_then(Token::parse) {
+            prop_assert_eq!(token.written(&seal).into_bytes(), value);
+        }
+    }
+
+    #[test]
+    fn a_claim_is_text_or_nothing(claim in vec(any::<u8>(), 0..64), items in vec("[ -~]{0,12}", 0..5)) {
+        for text in claim::texts(&claim) {
+            prop_assert!(!text.iter().any(u8::is_ascii_control));
+        }
+        let list: Vec<_> = items.iter().map(|item| (item, Vec::new())).collect();
+        let list = pinion_testing::case::serialized(&list);
+        let expected: Vec<_> = items.iter().map(String::as_bytes).collect();
+        prop_assert_eq!(claim::texts(&list), expected);
+    }
+
+    #[test]
+    fn a_block_has_its_own_network(address: [u8; 16], prefix in 0_u32..=128, other: [u8; 16]) {
+        let mask = u128::MAX.checked_shl(128 - prefix).unwrap_or(0);
+        let network = u128::from_be_bytes(address) & mask;
+        let block: Cidr = format!("{}/{prefix}", Ipv6Addr::from(network)).parse().unwrap();
+        let other = u128::from_be_bytes(other);
+        let inside = Ipv6Addr::from(network | (other & !mask));
+        // An address that came as IPv4 is one, and in no block of IPv6.
+        prop_assert_eq!(block.contains(inside.into()), inside.to_ipv4_mapped().is_none());
+        let other = Ipv6Addr::from(other);
+        prop_assert_eq!(block.contains(other.into()), u128::from(other) & mask == network && other.to_ipv4_mapped().is_none());
+    }
+
+    #[test]
+    fn what_says_public_may_be_shared(before in near(CACHE), after in near(CACHE)) {
+        let line = [&before[..], b", public, ", &after].concat();
+        let quotes = before.iter().filter(|b| **b == b'"').count();
+        if quotes == 0 {
+            prop_assert!(cache::may_be_shared([("cache-control", line)].as_slice()));
+        }
     }
 
     #[test]

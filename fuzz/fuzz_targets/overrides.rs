@@ -1,0 +1,13 @@
+//! Any text as an override: what is asked for stands there, and is a version's name or shaped as a token.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use pinion::overrides::named;
+use pinion::version::is_version_name;
+
+fuzz_target!(|value: &str| {
+    if let Some(asked) = named(value, "shop") {
+        assert!(asked.split('~').all(is_version_name));
+        assert!(value.contains(asked));
+    }
+});

@@ -1,0 +1,21 @@
+//! Any bytes as a pin or token: one that is read is written the same, and none verifies that no key's holder made.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use pinion::pin::Pin;
+use pinion::seal::{Key, Keys};
+use pinion::token::Token;
+
+fuzz_target!(|value: &[u8]| {
+    let keys = Keys::new(vec![Key::new("k1", &[7; 32]).expect("long enough")]).expect("one");
+    if let Some((pin, seal)) = Pin::parse(value) {
+        let written = seal.map_or(pin.to_string(), |seal| format!("{pin}~{seal}"));
+        assert_eq!(written.as_bytes(), value);
+        assert!(seal.is_none_or(|seal| keys.verify("shop", &pin, &seal).is_err()));
+    }
+    if let Some((token, seal)) = std::str::from_utf8(value).ok().and_then(Token::parse) {
+        assert_eq!(token.written(&seal).as_bytes(), value);
+        assert!(keys.verify("shop", &token, &seal).is_err());
+        assert!(Pin::parse(value).is_none());
+    }
+});
