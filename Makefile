@@ -14,7 +14,7 @@ RUNNER := .tools/bin/wasm-bindgen-test-runner
 
 .PHONY: help
 help: ## Show this
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
 .PHONY: demo
 demo: dist/pinion.wasm $(PYTHON) ## Run every scenario on a real Envoy and show what happened

@@ -1,11 +1,14 @@
 //! Version pinning for Envoy and Istio, as a Proxy-Wasm HTTP filter.
 //!
-//! One request's story: [`proxy`] reads its headers from the host. [`scope`] finds the app that its host and path
-//! belong to. [`policy`] goes through the steps in order — an allowed tester's [`overrides`], the first [`rule`] that
-//! matches, the slot of the client's key, the [`pin`] it carries, a fair draw — and the slot's place in the app's
-//! shares ([`assign`]) names the [`version`]. The route header is replaced by its name. When the upstream has
-//! answered, [`policy`] adds the version's label, and the pin's [`cookie`] unless a [`cache`] might keep it. What is to
-//! be done to the headers comes back as values ([`edit`]), and `proxy` does it.
+//! One request's story, at the edge: `proxy` reads its headers from the host. [`scope`] finds the app that its host and
+//! path belong to. [`policy`] goes through the steps in order — an allowed tester's [`overrides`], a route header that is
+//! kept, the first [`rule`] that matches, the slot of the client's key, the [`pin`] it carries, a fair draw — and the slot's
+//! place in the app's shares ([`assign`]) names the [`version`]. The route header is replaced by its name. When the upstream
+//! has answered, [`policy`] adds the version's label, and the pin's [`cookie`], sealed by a key ([`seal`]), unless a [`cache`]
+//! might keep it. What is to be done to the headers comes back as values ([`edit`]), and `proxy` does it.
+//!
+//! Beside a version's pods, [`workload`] stamps what really served, and tells mirrored requests ([`mirror`]) from real
+//! ones.
 //!
 //! [`config`] stands before all of this: it turns JSON into types that can't be wrong.
 
