@@ -143,15 +143,15 @@ fn pins_that_do_not_hold_are_counted_wherever_they_are_looked_at() {
         ("access-control-request-method", "PUT"),
     ]);
     preflight[0].1 = b"OPTIONS".to_vec();
-    for request in [split, preflight] {
+    let many = format!("pinion-shop=v1~{NOW}~0~5{}", ";a=b".repeat(600));
+    for request in [split, preflight, request(&[("cookie", &many)])] {
         plugin.exchange(request, Answerer::ViaUpstream, answer(&[]));
     }
-    let rejected = "pin_app=.=shop;.;pin_cause=.=malformed;.;pinion_pins_rejected_total 2";
-    assert!(
-        metrics("rejected_total").contains(&rejected.to_owned()),
-        "{:?}",
-        metrics("_total")
-    );
+    let rejected = [
+        "pin_app=.=shop;.;pin_cause=.=malformed;.;pinion_pins_rejected_total 2",
+        "pin_app=.=shop;.;pin_cause=.=oversized;.;pinion_pins_rejected_total 1",
+    ];
+    assert_eq!(metrics("rejected_total"), rejected);
 }
 
 #[test]

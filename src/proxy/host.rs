@@ -95,11 +95,10 @@ impl Ambient for World {
     }
 }
 
-/// `10.0.0.1:1234`, `[::1]:1234`, or an address alone.
+/// `10.0.0.1:1234` or `[::1]:1234`; what comes over a Unix domain socket has no such address.
 fn parse_address(text: &[u8]) -> Option<IpAddr> {
-    let text = std::str::from_utf8(text).ok()?;
-    let with_port = text.parse::<SocketAddr>().map(|address| address.ip());
-    with_port.or_else(|_| text.parse()).ok()
+    let address: SocketAddr = std::str::from_utf8(text).ok()?.parse().ok()?;
+    Some(address.ip())
 }
 
 impl Surroundings for World {
