@@ -14,7 +14,8 @@ from harness.seals import sealed
 from harness.upstream import Upstream
 
 CLIENTS = 40
-TTL = 6
+TTL = 16
+"""Seconds. Long enough that a busy machine visits every client in each half of it."""
 
 
 def config(*ids: str) -> dict:
