@@ -63,17 +63,23 @@ pub struct Decision {
     pub reason: Reason,
     /// Why the pins it carried did not hold, where none did and one was looked for.
     pub rejected: Option<Rejection>,
-    /// The pin its client gets.
-    pub new_pin: Option<NewPin>,
+    /// What its client gets to carry, if anything.
+    pub gifts: Option<Gifts>,
+}
+
+/// What a client gets to carry.
+#[derive(Debug)]
+pub struct Gifts {
+    pin: Option<NewPin>,
     /// What becomes of the cookie that holds an override token.
-    pub override_cookie: Option<CookieChange>,
+    token: Option<CookieChange>,
     /// How the client came.
     scheme: Scheme,
 }
 
 /// A pin to be given.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewPin {
+#[derive(Debug)]
+struct NewPin {
     version: VersionRef,
     slot: Slot,
     issued: u64,
@@ -95,21 +101,25 @@ pub fn decide<H: Headers + ?Sized>(edge: &Edge, headers: &H, ambient: &impl Ambi
             None => Place::find(app, &request),
         };
         // A token that names no version of this app is worth nothing, so it is not held either.
-        let override_cookie = asked
+        let token = asked
             .cookie
             .filter(|change| wanted.is_some() || *change == CookieChange::End);
+        let pin = place.pin.map(|(version, slot, issued)| NewPin {
+            version,
+            slot,
+            issued,
+        });
+        let given = pin.is_some() || token.is_some();
         Decision {
             app: app.clone(),
             version: place.version,
             reason: place.reason,
             rejected: place.rejected,
-            new_pin: place.pin.map(|(version, slot, issued)| NewPin {
-                version,
-                slot,
-                issued,
+            gifts: given.then(|| Gifts {
+                pin,
+                token,
+                scheme: request.scheme(),
             }),
-            scheme: request.scheme(),
-            override_cookie,
         }
     })
 }
@@ -182,20 +192,21 @@ pub fn stamp<'a, H: Headers + ?Sized>(decision: &'a Decision, response: &H) -> S
             Agreement::Match
         }
     };
-    let gives = decision.new_pin.is_some() || decision.override_cookie.is_some();
-    if gives && !cache::may_be_shared(response) {
-        edits.extend(pin_edits(decision));
-        edits.extend(override_edit(decision));
+    if let Some(gifts) = &decision.gifts
+        && !cache::may_be_shared(response)
+    {
+        edits.extend(pin_edits(app, gifts));
+        edits.extend(override_edit(app, gifts));
     }
     Stamped { edits, agreement }
 }
 
 /// Gives the client its new pin.
-fn pin_edits(decision: &Decision) -> Vec<Edit<'_>> {
-    let Some(new) = &decision.new_pin else {
+fn pin_edits<'a>(app: &'a App, gifts: &Gifts) -> Vec<Edit<'a>> {
+    let Some(new) = &gifts.pin else {
         return Vec::new();
     };
-    let (app, pinning) = (&decision.app, &decision.app.pinning);
+    let pinning = &app.pinning;
     let value = Pin {
         version: &new.version.name,
         issued: new.issued,
@@ -206,18 +217,18 @@ fn pin_edits(decision: &Decision) -> Vec<Edit<'_>> {
     let cookie = pinning
         .cookie
         .as_ref()
-        .map(|cookie| Edit::Append("set-cookie", Cow::Owned(cookie.set(&value, decision.scheme))));
+        .map(|cookie| Edit::Append("set-cookie", Cow::Owned(cookie.set(&value, gifts.scheme))));
     let header = pinning.header.as_ref();
     let header = header.map(|header| Edit::Replace(header.as_str(), Cow::Owned(value)));
     cookie.into_iter().chain(header).collect()
 }
 
 /// Holds the tester's token, or lets it go.
-fn override_edit(decision: &Decision) -> Option<Edit<'_>> {
-    let cookie = decision.app.overrides.as_ref()?.cookie.as_ref()?;
-    let value = match decision.override_cookie.as_ref()? {
-        CookieChange::Hold(token) => cookie.set(token, decision.scheme),
-        CookieChange::End => cookie.end(decision.scheme),
+fn override_edit(app: &App, gifts: &Gifts) -> Option<Edit<'static>> {
+    let cookie = app.overrides.as_ref()?.cookie.as_ref()?;
+    let value = match gifts.token.as_ref()? {
+        CookieChange::Hold(token) => cookie.set(token, gifts.scheme),
+        CookieChange::End => cookie.end(gifts.scheme),
     };
     Some(Edit::Append("set-cookie", Cow::Owned(value)))
 }

@@ -324,6 +324,19 @@ impl<'a> Fields<'a, '_> {
         self.cursor.child(&Node::Null, name).warn(reason);
     }
 
+    /// Reads an object whose absence is the same as `{}`, so that its defaults stand in one place.
+    pub(super) fn section<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&mut Fields<'a, '_>) -> Checked<T>,
+    ) -> Checked<T> {
+        const EMPTY: &Node = &Node::Object(Vec::new());
+        let given = self.find(name).filter(|cursor| *cursor.node != Node::Null);
+        given
+            .unwrap_or_else(|| self.cursor.child(EMPTY, name))
+            .object(read)
+    }
+
     /// The only one of several fields that was given.
     pub(super) fn only<T>(&self, given: impl IntoIterator<Item = Option<T>>, names: &str) -> Checked<T> {
         let mut given = given.into_iter().flatten();

@@ -20,25 +20,13 @@ struct Carrier {
     ttl: u32,
 }
 
-/// Reads `pin`, or its defaults.
+/// Reads `pin`.
 pub(super) fn pinning(
     fields: &mut Fields<'_, '_>,
     app: &str,
     signing: &Checked<Option<Rc<Keys>>>,
 ) -> Checked<Pinning> {
-    let given = fields.optional("pin", |pin| pin.object(|fields| read(fields, app, signing)))?;
-    let signing = signing.clone()?;
-    Ok(given.unwrap_or_else(|| Pinning {
-        follow: Follow::Weights,
-        ttl: DEFAULT_TTL,
-        epoch: 0,
-        renewal: Renewal::HalfLife,
-        cookie: default_carrier(app).cookie,
-        header: None,
-        query: None,
-        keys: Vec::new(),
-        signing,
-    }))
+    fields.section("pin", |fields| read(fields, app, signing))
 }
 
 fn read(fields: &mut Fields<'_, '_>, app: &str, signing: &Checked<Option<Rc<Keys>>>) -> Checked<Pinning> {

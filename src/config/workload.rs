@@ -107,7 +107,7 @@ fn resolve(
 fn mirrored(cursor: &Cursor<'_>, version: &Version) -> Checked<Mirror> {
     cursor.object(|fields| {
         let header = fields.or("header", mirror::TAG, text::mark_header);
-        let detect = fields.optional("detect", |cursor| cursor.object(|fields| detect(fields, version)));
+        let detect = fields.section("detect", |fields| detect(fields, version));
         let restore_host = fields.or("restoreHost", RestoreHost::Yes, |flag| {
             Ok(if flag.boolean()? {
                 RestoreHost::Yes
@@ -117,7 +117,6 @@ fn mirrored(cursor: &Cursor<'_>, version: &Version) -> Checked<Mirror> {
         });
         let block = fields.or("block", Vec::new(), |list| list.some(|entry| block(&entry)));
         let (header, detect) = (header?, detect?);
-        let detect = detect.unwrap_or_else(default_detect);
         let mut result = Ok(());
         if detect.header.as_ref() == Some(&header) {
             result = fields.fail("detect.header", "must differ from header");
@@ -149,21 +148,12 @@ fn mirrored(cursor: &Cursor<'_>, version: &Version) -> Checked<Mirror> {
 
 const DEFAULT_SUFFIX: &str = "-shadow";
 
-fn default_detect() -> Detect {
-    Detect {
-        header: Some(mirror::MARK),
-        host_suffix: Some(DEFAULT_SUFFIX.to_owned()),
-        other_version: None,
-        always: false,
-    }
-}
-
 fn detect(fields: &mut Fields<'_, '_>, version: &Version) -> Checked<Detect> {
-    let default = default_detect();
-    let header = fields.nullable("header", default.header, None, |cursor| {
+    let header = fields.nullable("header", Some(mirror::MARK), None, |cursor| {
         text::mark_header(cursor).map(Some)
     });
-    let host_suffix = fields.nullable("hostSuffix", default.host_suffix, None, |cursor| {
+    let suffix = Some(DEFAULT_SUFFIX.to_owned());
+    let host_suffix = fields.nullable("hostSuffix", suffix, None, |cursor| {
         let suffix = cursor.string()?;
         let fits = suffix
             .bytes()

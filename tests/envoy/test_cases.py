@@ -13,7 +13,6 @@ from harness.envoy import ROOT, Envoy
 from harness.seals import sealed
 from harness.upstream import Upstream
 
-ISSUER, KEY = "https://issuer.example.com", b"a key that nobody else knows, of 44 characters"
 FILES = sorted((ROOT / "tests" / "cases").glob("*.json"))
 GROUPS = [(file.name, group) for file in FILES for group in json.loads(file.read_text())]
 
@@ -55,7 +54,7 @@ async def run_case(port: int, case: dict) -> list[str]:
         # One trusted hop stands before: what it says is the client's address.
         headers.append(("x-forwarded-for", case["source"]))
     if "claims" in case:
-        token = jwt.encode({"iss": ISSUER, **case["claims"]}, KEY, "HS256")
+        token = jwt.encode({"iss": make.ISSUER, **case["claims"]}, make.JWT_KEY, "HS256")
         headers.append(("authorization", f"Bearer {token}"))
     connection = Connection(port)
     response = await connection.request(
@@ -92,7 +91,7 @@ def test_every_case_holds_through_envoy(binary, start):
     ]
     upstream = start(Upstream("upstream"))
     listeners = [
-        make.listener(f"group-{i}", [make.jwt_authn(ISSUER, KEY), make.pinion(group["config"])], routes)
+        make.listener(f"group-{i}", [make.jwt_authn(), make.pinion(group["config"])], routes)
         for i, (_, group) in enumerate(GROUPS)
     ]
     clusters = [make.cluster("upstream", upstream.port), make.cluster("none", None)]

@@ -10,7 +10,6 @@ from harness.client import Connection
 from harness.envoy import Envoy
 from harness.upstream import Upstream
 
-ISSUER, KEY = "https://issuer.example.com", b"a key that nobody else knows, of 44 characters"
 CONFIG = {
     "apps": [
         {
@@ -25,21 +24,21 @@ CONFIG = {
 
 def test_forged_expired_and_foreign_tokens_have_no_claims(binary, start):
     upstream = start(Upstream("upstream"))
-    filters = [make.jwt_authn(ISSUER, KEY), make.pinion(CONFIG)]
+    filters = [make.jwt_authn(), make.pinion(CONFIG)]
     listener = make.listener("edge", filters, [make.to("upstream")])
     envoy = start(Envoy(make.bootstrap([listener], [make.cluster("upstream", upstream.port)]), binary=binary))
-    claims = {"iss": ISSUER, "plan": "gold"}
-    good = jwt.encode(claims, KEY, "HS256")
+    claims = {"iss": make.ISSUER, "plan": "gold"}
+    good = jwt.encode(claims, make.JWT_KEY, "HS256")
     head, payload, signature = good.split(".")
-    other_payload = jwt.encode({**claims, "sub": "x"}, KEY, "HS256").split(".")[1]
+    other_payload = jwt.encode({**claims, "sub": "x"}, make.JWT_KEY, "HS256").split(".")[1]
     tokens = {
         "good": (good, "v2"),
         "signed with another key": (jwt.encode(claims, b"another key of the same length, 44 characters", "HS256"), "v1"),
         "not signed": (jwt.encode(claims, None, "none"), "v1"),
         "without its signature": (f"{head}.{payload}.", "v1"),
         "another payload": (f"{head}.{other_payload}.{signature}", "v1"),
-        "of another issuer": (jwt.encode({**claims, "iss": "https://evil.example.com"}, KEY, "HS256"), "v1"),
-        "expired": (jwt.encode({**claims, "exp": int(time.time()) - 3600}, KEY, "HS256"), "v1"),
+        "of another issuer": (jwt.encode({**claims, "iss": "https://evil.example.com"}, make.JWT_KEY, "HS256"), "v1"),
+        "expired": (jwt.encode({**claims, "exp": int(time.time()) - 3600}, make.JWT_KEY, "HS256"), "v1"),
         "no token": ("nonsense", "v1"),
     }
 

@@ -31,6 +31,10 @@ KEYS = {"k1": "PINION_KEY", "k0": "PINION_OLD_KEY", "evil": "PINION_EVIL_KEY"}
 """The variable that holds each key that cases sign with."""
 
 
+ISSUER, JWT_KEY = "https://issuer.example.com", b"a key that nobody else knows, of 44 characters"
+"""Who signs tokens, and with what."""
+
+
 def key(name: str) -> bytes:
     return ENVIRONMENT[KEYS[name]].strip().encode()
 
@@ -70,11 +74,11 @@ def resource(config: Any) -> dict:
     return {"resources": [{"@type": kind, "name": "pinion", "typed_config": wasm(config)}]}
 
 
-def jwt_authn(issuer: str, key: bytes) -> dict:
-    """The filter that verifies tokens of an issuer, and lets a request without a good one pass, as nobody's."""
-    encoded = base64.urlsafe_b64encode(key).decode().rstrip("=")
+def jwt_authn() -> dict:
+    """The filter that verifies the issuer's tokens, and lets a request without a good one pass, as nobody's."""
+    encoded = base64.urlsafe_b64encode(JWT_KEY).decode().rstrip("=")
     provider = {
-        "issuer": issuer,
+        "issuer": ISSUER,
         "local_jwks": {"inline_string": json.dumps({"keys": [{"kty": "oct", "alg": "HS256", "k": encoded}]})},
         "payload_in_metadata": "payload",
     }

@@ -16,6 +16,11 @@ TIMEOUT = 20
 """Seconds after which a request is lost."""
 
 
+def lines(headers: Iterable[Header], name: str) -> list[str]:
+    """Every line of a header."""
+    return [value for field, value in headers if field == name]
+
+
 @dataclasses.dataclass(frozen=True)
 class Response:
     status: int
@@ -24,13 +29,13 @@ class Response:
 
     def all(self, name: str) -> list[str]:
         """Every line of a header."""
-        return [value for field, value in self.headers if field == name]
+        return lines(self.headers, name)
 
     def get(self, name: str) -> str | None:
         """A header's only line."""
-        lines = self.all(name)
-        assert len(lines) <= 1, f"{name} has {len(lines)} lines: {lines}"
-        return lines[0] if lines else None
+        found = self.all(name)
+        assert len(found) <= 1, f"{name} has {len(found)} lines: {found}"
+        return found[0] if found else None
 
     def echo(self) -> Echo:
         """What the upstream says that reached it."""
@@ -46,7 +51,7 @@ class Echo:
 
     def all(self, name: str) -> list[str]:
         """Every line of a header as it reached the upstream."""
-        return [value for field, value in self.headers if field == name]
+        return lines(self.headers, name)
 
 
 class Connection:
@@ -73,8 +78,7 @@ class Connection:
             self._stream = await asyncio.open_connection("127.0.0.1", self.port)
             self._h11 = h11.Connection(h11.CLIENT)
         reader, writer = self._stream
-        lines = [("host", host), *headers]
-        encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in lines]
+        encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in [("host", host), *headers]]
         request = h11.Request(method=method, target=path.encode("latin-1"), headers=encoded)
         writer.write((self._h11.send(request) or b"") + (self._h11.send(h11.EndOfMessage()) or b""))
         head, body = None, b""
@@ -113,8 +117,8 @@ class Browser:
 
     async def request(self, path: str = "/", *, headers: Iterable[Header] = (), **how) -> Response:
         jar = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        lines = [*headers, *([("cookie", jar)] if jar else [])]
-        response = await self.connection.request(path, headers=lines, **how)
+        carried = [("cookie", jar)] if jar else []
+        response = await self.connection.request(path, headers=[*headers, *carried], **how)
         for cookie in response.all("set-cookie"):
             name, _, value = cookie.partition(";")[0].partition("=")
             self.cookies[name] = value
