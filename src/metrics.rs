@@ -22,6 +22,13 @@ pub enum Metric<'a> {
         /// [`Rejection::as_str`](crate::pin::Rejection::as_str).
         cause: &'static str,
     },
+    /// Counts requests of which something was not read, as it was too much.
+    LimitsExceeded {
+        /// The app's name.
+        app: &'a str,
+        /// [`Limit::as_str`](crate::request::Limit::as_str).
+        cause: &'static str,
+    },
     /// Counts responses whose upstream says that it is another version than the one decided.
     VersionMismatch {
         /// The app's name.
@@ -54,6 +61,9 @@ impl Metric<'_> {
             }
             Metric::PinsRejected { app, cause } => {
                 tagged(&[("app", *app), ("cause", *cause)], "pins_rejected_total")
+            }
+            Metric::LimitsExceeded { app, cause } => {
+                tagged(&[("app", *app), ("cause", *cause)], "limits_exceeded_total")
             }
             Metric::VersionMismatch { app, version } => {
                 tagged(&[("app", *app), ("version", *version)], "version_mismatch_total")
@@ -98,6 +108,10 @@ mod tests {
                     cause: "expired",
                 },
                 "pin_app=.=web-api;.;pin_cause=.=expired;.;pinion_pins_rejected_total",
+            ),
+            (
+                Metric::LimitsExceeded { app, cause: "regex" },
+                "pin_app=.=web-api;.;pin_cause=.=regex;.;pinion_limits_exceeded_total",
             ),
             (
                 Metric::VersionMismatch { app, version },

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use crate::ambient::Ambient;
 use crate::cookie::CookieTemplate;
 use crate::header::{HeaderName, Headers};
-use crate::request::{Request, percent_decoded};
+use crate::request::{Limit, Request, percent_decoded};
 use crate::rule::Match;
 use crate::seal::Keys;
 use crate::token::Token;
@@ -119,6 +119,7 @@ impl Override {
         request: &Request<'_, H, A>,
     ) -> Option<(String, Option<String>)> {
         if value.len() > MAX_VALUE {
+            request.exceed(Limit::Override);
             return None;
         }
         let asked = named(std::str::from_utf8(value).ok()?, app)?;

@@ -18,7 +18,7 @@ use crate::header::{HeaderName, Headers};
 use crate::mirror;
 use crate::overrides::CookieChange;
 use crate::pin::{Pin, Rejection};
-use crate::request::Request;
+use crate::request::{Limit, Request};
 use crate::version::VersionRef;
 use steps::{Place, living};
 
@@ -63,6 +63,8 @@ pub struct Decision {
     pub reason: Reason,
     /// Why the pins it carried did not hold, where none did and one was looked for.
     pub rejected: Option<Rejection>,
+    /// What of it was not read, as it was too much.
+    pub exceeded: Vec<Limit>,
     /// What its client gets to carry, if anything.
     pub gifts: Option<Gifts>,
 }
@@ -109,17 +111,14 @@ pub fn decide<H: Headers + ?Sized>(edge: &Edge, headers: &H, ambient: &impl Ambi
             slot,
             issued,
         });
-        let given = pin.is_some() || token.is_some();
+        let scheme = (pin.is_some() || token.is_some()).then(|| request.scheme());
         Decision {
             app: app.clone(),
             version: place.version,
             reason: place.reason,
             rejected: place.rejected,
-            gifts: given.then(|| Gifts {
-                pin,
-                token,
-                scheme: request.scheme(),
-            }),
+            gifts: scheme.map(|scheme| Gifts { pin, token, scheme }),
+            exceeded: request.into_exceeded(),
         }
     })
 }

@@ -1,7 +1,7 @@
 //! A request as the decision sees it: host, path and query taken apart once, the rest read when asked for.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 
 use crate::ambient::Ambient;
 use crate::cookie::{self, Scheme};
@@ -21,6 +21,30 @@ pub struct Request<'h, H: ?Sized, A> {
     /// What else a decision may ask for.
     pub ambient: &'h A,
     cookies: OnceCell<Cookies>,
+    exceeded: RefCell<Vec<Limit>>,
+}
+
+/// What a client can send too much of: it is not read then, and that is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// [`cookie::MAX_BYTES`] and [`cookie::MAX_PAIRS`].
+    Cookies,
+    /// [`MAX_VALUE`](crate::overrides::MAX_VALUE) of an override.
+    Override,
+    /// [`REGEX_MAX_VALUE`](crate::rule::REGEX_MAX_VALUE).
+    Regex,
+}
+
+impl Limit {
+    /// The limit's name in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Limit::Cookies => "cookies",
+            Limit::Override => "override",
+            Limit::Regex => "regex",
+        }
+    }
 }
 
 /// Whether a client's cookies can be read.
@@ -49,6 +73,7 @@ impl<'h, H: Headers + ?Sized, A: Ambient> Request<'h, H, A> {
             query,
             ambient,
             cookies: OnceCell::new(),
+            exceeded: RefCell::default(),
         }
     }
 
@@ -65,9 +90,24 @@ impl<'h, H: Headers + ?Sized, A: Ambient> Request<'h, H, A> {
             if cookie::within_limits(self.headers) {
                 Cookies::Readable
             } else {
+                self.exceed(Limit::Cookies);
                 Cookies::Oversized
             }
         })
+    }
+
+    /// Notes that something was not read, as it is too much.
+    pub fn exceed(&self, limit: Limit) {
+        let mut exceeded = self.exceeded.borrow_mut();
+        if !exceeded.contains(&limit) {
+            exceeded.push(limit);
+        }
+    }
+
+    /// The limits that were exceeded so far, each once.
+    #[must_use]
+    pub fn into_exceeded(self) -> Vec<Limit> {
+        self.exceeded.into_inner()
     }
 
     /// The method, as it was sent.

@@ -7,7 +7,7 @@ use crate::assign::Layout;
 use crate::cidr::Cidr;
 use crate::claim;
 use crate::header::{HeaderName, Headers};
-use crate::request::Request;
+use crate::request::{Limit, Request};
 use crate::scope::{HostPattern, PathPrefix};
 use crate::version::VersionRef;
 
@@ -70,20 +70,26 @@ impl Match {
     /// Whether all of it holds.
     #[must_use]
     pub fn holds<H: Headers + ?Sized, A: Ambient>(&self, request: &Request<'_, H, A>) -> bool {
+        let is = |wanted: &StringMatch, value: &[u8]| {
+            if wanted.ignores(value) {
+                request.exceed(Limit::Regex);
+            }
+            wanted.matches(value)
+        };
         let header = |(name, wanted): &(HeaderName, StringMatch)| {
             let value = request.headers.joined(name.as_str());
-            value.is_some_and(|value| wanted.matches(&value))
+            value.is_some_and(|value| is(wanted, &value))
         };
         let cookie = |(name, wanted): &(String, StringMatch)| {
             let value = request.cookies(name).next();
-            value.is_some_and(|value| wanted.matches(value))
+            value.is_some_and(|value| is(wanted, value))
         };
         let parameter = |(name, wanted): &(String, StringMatch)| {
-            request.query(name).is_some_and(|value| wanted.matches(value))
+            request.query(name).is_some_and(|value| is(wanted, value))
         };
         let claim = |(name, wanted): &(String, StringMatch)| {
             let value = request.ambient.claim(name);
-            value.is_some_and(|value| claim::texts(&value).into_iter().any(|text| wanted.matches(text)))
+            value.is_some_and(|value| claim::texts(&value).into_iter().any(|text| is(wanted, text)))
         };
         one_of(&self.methods, |method| method.as_bytes() == request.method())
             && one_of(&self.hosts, |host| host.matches(&request.host))
@@ -142,11 +148,16 @@ impl StringMatch {
             StringMatch::Exact(wanted) => value == wanted.as_bytes(),
             StringMatch::Prefix(wanted) => value.starts_with(wanted.as_bytes()),
             StringMatch::Regex(regex) => {
-                value.len() <= REGEX_MAX_VALUE
-                    && std::str::from_utf8(value).is_ok_and(|value| regex.is_match(value))
+                !self.ignores(value) && std::str::from_utf8(value).is_ok_and(|value| regex.is_match(value))
             }
             StringMatch::Present => true,
         }
+    }
+
+    /// Whether the value is too long to be looked at.
+    #[must_use]
+    pub fn ignores(&self, value: &[u8]) -> bool {
+        matches!(self, StringMatch::Regex(_)) && value.len() > REGEX_MAX_VALUE
     }
 }
 

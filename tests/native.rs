@@ -155,6 +155,42 @@ fn pins_that_do_not_hold_are_counted_wherever_they_are_looked_at() {
 }
 
 #[test]
+fn what_is_too_much_is_ignored_and_counted_once_a_request() {
+    let regex = json!({"headers": {"end-user": {"regex": "a+"}}});
+    let plugin = start(&json!({"apps": [{
+        "name": "shop",
+        "versions": [{"name": "v1"}, {"name": "dark", "weight": 0}],
+        "stable": "v1",
+        "rules": [{"match": [regex, regex, {"cookies": {"group": {"exact": "beta"}}}], "version": "dark"}],
+        "override": {"header": "x-override", "query": "o", "allow": "any"},
+    }]}));
+    let long = |count: usize| "a".repeat(count);
+    let cookies = |count: usize| format!("group=beta{}", "; a=b".repeat(count - 1));
+    let dark = |count: usize| format!("dark{}", " ".repeat(count - 4));
+    for (name, within, beyond) in [
+        ("end-user", long(1024), long(1025)),
+        ("cookie", cookies(512), cookies(513)),
+        ("x-override", dark(1024), dark(1025)),
+    ] {
+        for (value, version) in [(within, "dark"), (beyond, "v1")] {
+            let seen = plugin.exchange(request(&[(name, &value)]), Answerer::ViaUpstream, answer(&[]));
+            let route = seen.upstream.iter().find(|(name, _)| name == "x-app-version");
+            assert_eq!(
+                route.map(|(_, value)| value.as_slice()),
+                Some(version.as_bytes()),
+                "{name}"
+            );
+        }
+    }
+    let counted = [
+        "pin_app=.=shop;.;pin_cause=.=cookies;.;pinion_limits_exceeded_total 1",
+        "pin_app=.=shop;.;pin_cause=.=override;.;pinion_limits_exceeded_total 1",
+        "pin_app=.=shop;.;pin_cause=.=regex;.;pinion_limits_exceeded_total 1",
+    ];
+    assert_eq!(metrics("exceeded_total"), counted);
+}
+
+#[test]
 fn a_pin_at_exactly_half_its_time_is_not_renewed() {
     let plugin = start(
         &json!({"apps": [{"name": "shop", "versions": [{"name": "v1"}], "pin": {"cookie": {"ttl": "100s"}}}]}),

@@ -73,6 +73,10 @@ fn count(decision: &Decision) {
         let cause = cause.as_str();
         host::count(&Metric::PinsRejected { app, cause });
     }
+    for limit in &decision.exceeded {
+        let cause = limit.as_str();
+        host::count(&Metric::LimitsExceeded { app, cause });
+    }
 }
 
 fn stamp_decided(decision: &Decision) {

@@ -131,6 +131,8 @@ def test_no_request_brings_a_worker_down(binary, start):
 
     decided = asyncio.run(attack("edge"))
     assert len(decided) > len(requests)
+    exceeded = {f'pinion_limits_exceeded_total{{pin_app="shop",pin_cause="{cause}"}}' for cause in ("cookies", "override", "regex")}
+    assert exceeded <= envoy.metrics().keys()
     for request in decided:
         routes = lines(request["headers"], "x-app-version")
         assert routes in ([], ["v1"]), request
