@@ -1,5 +1,8 @@
-//! Whole random requests and answers through the SDK's dispatcher, against what must hold of every one.
+//! Whole random requests and answers through the SDK's dispatcher, against what must hold of every one: at an edge with
+//! plain pins, at one with signed pins, and at a workload.
 #![no_main]
+
+use std::thread::LocalKey;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
@@ -7,14 +10,26 @@ use pinion_testing::case::{Answerer, Lines};
 use pinion_testing::host::Plugin;
 
 const NOW: u64 = 1_790_000_000;
-const EDGE: &str = r#"{"apps": [{
-    "name": "shop", "hosts": ["shop.org", "*.shop.org"],
+const APP: &str = r#""name": "shop", "hosts": ["shop.org", "*.shop.org"],
     "versions": [{"name": "v1", "label": "1.0"}, {"name": "v2", "weight": 10}, {"name": "dark", "weight": 0, "label": "2.0"}, {"name": "gone", "state": "retired"}],
     "stable": "v1",
     "rules": [{"match": [{"headers": {"end-user": {"exact": "tester"}}}], "version": "dark"}],
-    "pin": {"header": "x-pin", "query": "p", "follow": "version", "key": [{"header": "x-user"}]},
-    "override": {"header": "x-override", "query": "o", "cookie": "c", "allow": [{"headers": {"x-tester": {"exact": "yes"}}}]}
-}]}"#;
+    "pin": {"header": "x-pin", "query": "p", "follow": "version", "key": [{"header": "x-user"}]}"#;
+const ALLOWED: &str = r#""allow": [{"headers": {"x-tester": {"exact": "yes"}}}]"#;
+const OVERRIDE: &str = r#""header": "x-override", "query": "o", "cookie": "c""#;
+const WORKLOAD: &str = r#"{"stamp": {"from": {"value": "v1"}, "label": {"value": "1.0"}}, "mirror": {"block": [{"paths": ["/payments"]}]}}"#;
+
+thread_local! {
+    static PLAIN: Plugin = started(&format!(r#"{{"apps": [{{{APP}, "override": {{{OVERRIDE}, {ALLOWED}}}}}]}}"#));
+    static SIGNED: Plugin = started(&format!(
+        r#"{{"keys": [{{"id": "k1", "env": "PINION_KEY"}}], "apps": [{{{APP}, "override": {{{OVERRIDE}}}}}]}}"#
+    ));
+    static AT_WORKLOAD: Plugin = started(WORKLOAD);
+}
+
+fn started(config: &str) -> Plugin {
+    Plugin::start(pinion::proxy::start, config.as_bytes(), NOW).expect("it is good")
+}
 
 const NAMES: [&str; 14] = [
     "cookie", "x-app-version", "x-pin", "x-user", "x-override", "x-tester", "end-user", "x-mirrored", "x-pinion-mirror",
@@ -22,7 +37,15 @@ const NAMES: [&str; 14] = [
 ];
 
 #[derive(Arbitrary, Debug)]
+enum Place {
+    Plain,
+    Signed,
+    Workload,
+}
+
+#[derive(Arbitrary, Debug)]
 struct Input {
+    place: Place,
     options: bool,
     in_app: bool,
     host: Vec<u8>,
@@ -31,30 +54,43 @@ struct Input {
     answer: Vec<(u8, Vec<u8>)>,
 }
 
-fn named(lines: Vec<(u8, Vec<u8>)>) -> Lines {
+impl Input {
+    fn request(&self) -> Lines {
+        let method: &[u8] = if self.options { b"OPTIONS" } else { b"GET" };
+        let host = if self.in_app { b"shop.org" } else { self.host.as_slice() };
+        let mut request = vec![
+            (":method".to_owned(), method.to_vec()),
+            (":authority".to_owned(), host.to_vec()),
+            (":path".to_owned(), [b"/", self.path.as_slice()].concat()),
+        ];
+        request.extend(named(&self.headers));
+        request
+    }
+}
+
+fn named(lines: &[(u8, Vec<u8>)]) -> Lines {
     // Envoy takes no CR, LF or NUL in a value.
-    let clean = |value: Vec<u8>| value.into_iter().filter(|b| !b"\r\n\0".contains(b)).collect();
-    lines.into_iter().map(|(i, value)| (NAMES[usize::from(i) % NAMES.len()].to_owned(), clean(value))).collect()
+    let clean = |value: &Vec<u8>| value.iter().copied().filter(|b| !b"\r\n\0".contains(b)).collect();
+    lines.iter().map(|(i, value)| (NAMES[usize::from(*i) % NAMES.len()].to_owned(), clean(value))).collect()
 }
 
 fn all<'a>(lines: &'a Lines, name: &str) -> Vec<&'a [u8]> {
     lines.iter().filter(|(field, _)| field == name).map(|(_, value)| value.as_slice()).collect()
 }
 
-fuzz_target!(|input: Input| {
-    let plugin = Plugin::start(pinion::proxy::start, EDGE.as_bytes(), NOW).expect("it is good");
-    let method: &[u8] = if input.options { b"OPTIONS" } else { b"GET" };
-    let host = if input.in_app { b"shop.org".to_vec() } else { input.host };
-    let mut request = vec![
-        (":method".to_owned(), method.to_vec()),
-        (":authority".to_owned(), host),
-        (":path".to_owned(), [b"/", input.path.as_slice()].concat()),
-    ];
-    request.extend(named(input.headers));
+fuzz_target!(|input: Input| match input.place {
+    Place::Plain => at_edge(&PLAIN, &input),
+    Place::Signed => at_edge(&SIGNED, &input),
+    Place::Workload => at_workload(&input),
+});
+
+fn at_edge(plugin: &'static LocalKey<Plugin>, input: &Input) {
+    let signed = matches!(input.place, Place::Signed);
+    let request = input.request();
     let has = |name: &str, wanted: &[u8]| all(&request, name) == [wanted];
-    let forced = has("end-user", b"tester") || has("x-tester", b"yes");
-    let said = all(&named(input.answer.clone()), "x-app-version").len();
-    let seen = plugin.exchange(request, Answerer::ViaUpstream, named(input.answer));
+    let forced = has("end-user", b"tester") || (!signed && has("x-tester", b"yes"));
+    let said = all(&named(&input.answer), "x-app-version").len();
+    let seen = plugin.with(|plugin| plugin.exchange(request.clone(), Answerer::ViaUpstream, named(&input.answer)));
     let routes = all(&seen.upstream, "x-app-version");
     assert!(if input.in_app { routes.len() == 1 } else { routes.len() <= 1 });
     for route in routes {
@@ -65,8 +101,20 @@ fuzz_target!(|input: Input| {
     for cookie in all(&seen.response, "set-cookie") {
         let cookie = std::str::from_utf8(cookie).expect("made here");
         let pin = cookie.strip_prefix("pinion-shop=v1~1790000000~0~").or(cookie.strip_prefix("pinion-shop=v2~1790000000~0~"));
-        assert!(pin.is_some() || cookie.starts_with("c=; "), "{cookie}");
+        match pin {
+            Some(rest) => assert_eq!(rest.contains("~k1~"), signed, "{cookie}"),
+            // Nobody here holds a token, so a cookie that holds one can only end.
+            None => assert!(cookie.starts_with("c=; "), "{cookie}"),
+        }
     }
     let stamps = all(&seen.response, "x-app-version");
     assert!(stamps.len() >= said && (said > 0 || stamps.iter().all(|stamp| [&b"1.0"[..], b"v2", b"2.0"].contains(stamp))));
-});
+}
+
+fn at_workload(input: &Input) {
+    let seen = AT_WORKLOAD.with(|plugin| plugin.exchange(input.request(), Answerer::ViaUpstream, named(&input.answer)));
+    let tags = all(&seen.upstream, "x-mirrored");
+    assert!(tags.is_empty() || tags == [b"true"]);
+    assert!(!seen.blocked || tags == [b"true"], "a live request was blocked");
+    assert!(seen.blocked || all(&seen.response, "x-app-version") == [b"1.0"]);
+}
