@@ -89,7 +89,8 @@ fuzz_target!(|input: Input<'_>| match input {
     Input::Bytes(json) => judge(json),
     Input::Changed(which, changes) => {
         let mut document: Value = serde_json::from_str(GOOD[usize::from(which)]).expect("it is good");
-        for (number, change) in changes {
+        // Each may double the document.
+        for (number, change) in changes.into_iter().take(8) {
             if let Some(value) = nth(&mut document, &mut usize::from(number % 256)) {
                 change.make(value);
             }
