@@ -33,6 +33,7 @@ pub const FILES: &[(&str, &str)] = files![
     "signed.json",
     "sources.json",
     "stamp.json",
+    "states.json",
     "tokens.json",
 ];
 
