@@ -70,6 +70,18 @@ impl Share {
         fits.then_some(Share(whole as u32))
     }
 
+    /// So many slots more, at most all.
+    #[must_use]
+    pub fn plus(self, slots: u32) -> Self {
+        Share(self.0.saturating_add(slots).min(SLOTS))
+    }
+
+    /// So many slots less, at least none.
+    #[must_use]
+    pub fn minus(self, slots: u32) -> Self {
+        Share(self.0.saturating_sub(slots))
+    }
+
     /// In percent.
     #[must_use]
     pub fn percent(self) -> f64 {

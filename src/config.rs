@@ -7,8 +7,10 @@ mod decode;
 mod keys;
 mod matching;
 mod node;
+mod outlier;
 mod pinning;
 mod text;
+mod time;
 mod versions;
 mod workload;
 
@@ -17,10 +19,13 @@ use std::rc::Rc;
 
 use sha2::{Digest, Sha256};
 
-use crate::assign::Layout;
+use crate::explain::Explain;
 use crate::header::HeaderName;
+use crate::health::OutlierDetection;
+use crate::mirror;
 use crate::overrides::Override;
 use crate::pin::Pinning;
+use crate::rollout::Rollout;
 use crate::rule::Rule;
 use crate::scope::ScopeMap;
 use crate::version::VersionRef;
@@ -31,6 +36,7 @@ use decode::{Checked, Cursor};
 pub use decode::ConfigError;
 pub use keys::without_newline;
 pub use text::parse_seconds;
+pub use time::parse_timestamp;
 
 /// The most apps of a configuration.
 const MAX_APPS: usize = 2000;
@@ -66,10 +72,12 @@ pub enum Role {
 pub struct Edge {
     apps: Vec<Rc<App>>,
     scopes: ScopeMap<Rc<App>>,
-    /// The route headers of all apps, each once.
-    pub route_headers: Vec<HeaderName>,
+    /// What no client may send, each once: the route headers of all apps that act, and the marks of mirrored requests.
+    pub stripped: Vec<HeaderName>,
     /// Whether reason and app are also written as filter state.
     pub access_log: AccessLog,
+    /// Who may ask why a request went where it went.
+    pub explain: Option<Explain>,
 }
 
 /// Whether reason and app are also written as filter state, for access logs.
@@ -89,6 +97,8 @@ pub trait Surroundings {
     fn node_label(&self, name: &str) -> Option<String>;
     /// A variable of the VM's environment, as its bytes.
     fn env(&self, name: &str) -> Option<Vec<u8>>;
+    /// What this plugin is called: the same for all workers of a proxy, and another one's is another.
+    fn plugin(&self) -> String;
 }
 
 /// No surroundings: no node, no environment.
@@ -105,6 +115,9 @@ impl Surroundings for Nowhere {
     fn env(&self, _: &str) -> Option<Vec<u8>> {
         None
     }
+    fn plugin(&self) -> String {
+        String::new()
+    }
 }
 
 /// An app: a service with several versions behind one host or path.
@@ -117,7 +130,7 @@ pub struct App {
     /// All its versions, in the order of the configuration.
     pub versions: Vec<VersionRef>,
     /// Which slots are whose.
-    pub layout: Layout<VersionRef>,
+    pub rollout: Rollout,
     /// The first that matches wins.
     pub rules: Vec<Rule>,
     /// How clients are held.
@@ -130,6 +143,19 @@ pub struct App {
     pub route_header: HeaderName,
     /// The response header that shows the version.
     pub response_header: HeaderName,
+    /// When a version that fails is left alone.
+    pub outlier_detection: Option<OutlierDetection>,
+    /// Whether what is decided is also done.
+    pub conduct: Conduct,
+}
+
+/// Whether what is decided is also done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conduct {
+    /// It is.
+    Act,
+    /// It is only counted.
+    Observe,
 }
 
 /// What a route header that arrives is worth.
@@ -187,8 +213,10 @@ fn root(cursor: &Cursor<'_>, around: &impl Surroundings) -> Checked<Role> {
         let signing = fields.optional("keys", |list| keys::keys(&list, around).map(Rc::new));
         let apps = fields.optional("apps", |list| app::apps(&list, around, &signing));
         let access_log = fields.optional("accessLog", |flag| flag.boolean());
+        let explain = fields.optional("explain", |cursor| matching::explain(&cursor));
         let workload = workload::workload(fields, around);
         let (apps, access_log, workload, signing) = (apps?, access_log?, workload?, signing?);
+        let explain = explain?;
         match (apps, access_log, workload) {
             (Some(_), _, Some(_)) => fields.fail(
                 "apps",
@@ -196,28 +224,41 @@ fn root(cursor: &Cursor<'_>, around: &impl Surroundings) -> Checked<Role> {
             ),
             (None, Some(_), Some(_)) => fields.fail("accessLog", "is the edge's, beside apps"),
             (None, None, Some(_)) if signing.is_some() => fields.fail("keys", "are the edge's, beside apps"),
+            (None, None, Some(_)) if explain.is_some() => {
+                fields.fail("explain", "is the edge's, beside apps")
+            }
             (None, None, Some(workload)) => Ok(Role::Workload(workload)),
             (apps, access_log, None) => {
                 let access_log = match access_log {
                     Some(true) => AccessLog::On,
                     Some(false) | None => AccessLog::Off,
                 };
-                Ok(Role::Edge(Edge::new(apps.unwrap_or_default(), access_log)))
+                Ok(Role::Edge(Edge::new(
+                    apps.unwrap_or_default(),
+                    access_log,
+                    explain,
+                )))
             }
         }
     })
 }
 
 impl Edge {
-    fn new((apps, scopes): app::Apps, access_log: AccessLog) -> Self {
-        let mut route_headers: Vec<_> = apps.iter().map(|app| app.route_header.clone()).collect();
-        route_headers.sort();
-        route_headers.dedup();
+    fn new((apps, scopes): app::Apps, access_log: AccessLog, explain: Option<Explain>) -> Self {
+        let acting = apps.iter().filter(|app| app.conduct == Conduct::Act);
+        let mut stripped: Vec<_> = acting.map(|app| app.route_header.clone()).collect();
+        // Where all that is here only observes, nothing is changed at all.
+        if !stripped.is_empty() || apps.is_empty() {
+            stripped.extend([mirror::TAG, mirror::MARK]);
+        }
+        stripped.sort();
+        stripped.dedup();
         Edge {
             apps,
             scopes,
-            route_headers,
+            stripped,
             access_log,
+            explain,
         }
     }
 

@@ -36,6 +36,13 @@ pub enum Metric<'a> {
         /// The name of the version decided.
         version: &'a str,
     },
+    /// Counts ejections of a version.
+    Ejections {
+        /// The app's name.
+        app: &'a str,
+        /// The version's name.
+        version: &'a str,
+    },
     /// Counts mirrored requests at a workload.
     Mirrored {
         /// [`Outcome::as_str`](crate::workload::Outcome::as_str).
@@ -67,6 +74,9 @@ impl Metric<'_> {
             }
             Metric::VersionMismatch { app, version } => {
                 tagged(&[("app", *app), ("version", *version)], "version_mismatch_total")
+            }
+            Metric::Ejections { app, version } => {
+                tagged(&[("app", *app), ("version", *version)], "ejections_total")
             }
             Metric::Mirrored { outcome } => tagged(&[("outcome", *outcome)], "mirrored_total"),
             Metric::ShareSlots { app, version } => {
@@ -116,6 +126,10 @@ mod tests {
             (
                 Metric::VersionMismatch { app, version },
                 "pin_app=.=web-api;.;pin_version=.=v2;.;pinion_version_mismatch_total",
+            ),
+            (
+                Metric::Ejections { app, version },
+                "pin_app=.=web-api;.;pin_version=.=v2;.;pinion_ejections_total",
             ),
             (
                 Metric::Mirrored { outcome: "tagged" },

@@ -9,7 +9,7 @@ use crate::ambient::Ambient;
 use crate::cookie::CookieTemplate;
 use crate::header::{HeaderName, Headers};
 use crate::request::{Limit, Request, percent_decoded};
-use crate::rule::Match;
+use crate::rule::Who;
 use crate::seal::Keys;
 use crate::token::Token;
 use crate::version::is_version_name;
@@ -29,21 +29,10 @@ pub struct Override {
     pub query: Option<String>,
     /// The session cookie that holds a token given by query.
     pub cookie: Option<CookieTemplate>,
-    /// Who may ask by a bare name.
-    pub allow: Allow,
+    /// Who may ask by a bare name; none: only signed tokens count.
+    pub allow: Option<Who>,
     /// What verifies tokens.
     pub signing: Option<Rc<Keys>>,
-}
-
-/// Who may ask by a bare name.
-#[derive(Debug)]
-pub enum Allow {
-    /// Everybody.
-    Any,
-    /// A request that matches any of these.
-    Matching(Vec<Match>),
-    /// Nobody: only signed tokens count.
-    Tokens,
 }
 
 /// What a request asks for.
@@ -53,6 +42,8 @@ pub struct Asked {
     pub version: Option<String>,
     /// What becomes of the cookie.
     pub cookie: Option<CookieChange>,
+    /// Whether something was asked for that was not granted.
+    pub denied: bool,
 }
 
 /// What becomes of the cookie that holds a token.
@@ -83,16 +74,18 @@ impl Override {
                 .and_then(|cookie| request.cookies(&cookie.name).next())
         };
         let off = by_query.as_deref() == Some(OFF.as_bytes());
+        let asks = by_header.is_some() || (by_query.is_some() && !off);
         if let Some((version, _)) = by_header.and_then(|value| self.grant(&value, app, request)) {
             return Asked {
                 version: Some(version),
-                cookie: None,
+                ..Asked::default()
             };
         }
         if off {
             return Asked {
-                version: None,
                 cookie: held().map(|_| CookieChange::End),
+                denied: asks,
+                ..Asked::default()
             };
         }
         if let Some((version, token)) = by_query.and_then(|value| self.grant(&value, app, request)) {
@@ -101,12 +94,14 @@ impl Override {
             return Asked {
                 version: Some(version),
                 cookie: hold.map(CookieChange::Hold),
+                denied: false,
             };
         }
+        let held = held();
+        let granted = held.and_then(|value| self.grant(value, app, request));
         Asked {
-            version: held()
-                .and_then(|value| self.grant(value, app, request))
-                .map(|(version, _)| version),
+            denied: granted.is_none() && (asks || held.is_some()),
+            version: granted.map(|(version, _)| version),
             cookie: None,
         }
     }
@@ -124,11 +119,7 @@ impl Override {
         }
         let asked = named(std::str::from_utf8(value).ok()?, app)?;
         if !asked.contains('~') {
-            let allowed = match &self.allow {
-                Allow::Any => true,
-                Allow::Matching(matches) => matches.iter().any(|m| m.holds(request)),
-                Allow::Tokens => false,
-            };
+            let allowed = self.allow.as_ref().is_some_and(|allow| allow.includes(request));
             return allowed.then(|| (asked.to_owned(), None));
         }
         let (token, seal) = Token::parse(asked)?;
@@ -254,7 +245,7 @@ mod tests {
             header: None,
             query: Some("o".into()),
             cookie: None,
-            allow: Allow::Any,
+            allow: Some(Who::Any),
             signing: None,
         };
         for (path, expected) in [

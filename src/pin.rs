@@ -134,6 +134,7 @@ impl<'a> Pin<'a> {
         pinning: &Pinning,
         versions: &[VersionRef],
         now: u64,
+        ends: Ends,
     ) -> Result<Held, Rejection> {
         match (&pinning.signing, seal) {
             (None, None) => {}
@@ -149,7 +150,7 @@ impl<'a> Pin<'a> {
             return Err(Rejection::Future);
         }
         let age = now.saturating_sub(self.issued);
-        if age >= u64::from(pinning.ttl) {
+        if ends == Ends::AtTtl && age >= u64::from(pinning.ttl) {
             return Err(Rejection::Expired);
         }
         let version = versions
@@ -209,6 +210,23 @@ pub struct Held {
     pub slot: Slot,
     /// How old it is, in seconds.
     pub age: u64,
+}
+
+impl Held {
+    /// Whether its time to live is over.
+    #[must_use]
+    pub fn is_over(&self, pinning: &Pinning) -> bool {
+        self.age >= u64::from(pinning.ttl)
+    }
+}
+
+/// When a pin ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ends {
+    /// With its time to live.
+    AtTtl,
+    /// When its version does.
+    WithVersion,
 }
 
 /// Why a pin does not hold.
@@ -311,6 +329,7 @@ mod tests {
                 label: name.to_owned(),
                 state,
                 share: Share::NONE,
+                ramp: None,
                 index,
             })
         };
@@ -343,7 +362,7 @@ mod tests {
             ("v3~1000~7~5", Err(Rejection::Retired)),
         ] {
             let (parsed, seal) = Pin::parse(pin.as_bytes()).unwrap();
-            let held = parsed.check(seal, "shop", &pinning, &versions, 1000);
+            let held = parsed.check(seal, "shop", &pinning, &versions, 1000, Ends::AtTtl);
             let held = held.as_ref().map(|held| (held.version.name.as_str(), held.age));
             assert_eq!(held.map_err(|cause| *cause), expected, "{pin}");
         }

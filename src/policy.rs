@@ -11,19 +11,17 @@ use std::rc::Rc;
 use crate::ambient::Ambient;
 use crate::assign::Slot;
 use crate::cache;
-use crate::config::{App, Edge};
+use crate::config::{App, Conduct, Edge};
 use crate::cookie::Scheme;
 use crate::edit::Edit;
+use crate::explain::{self, Explain, Step, Trace};
 use crate::header::{HeaderName, Headers};
-use crate::mirror;
+use crate::health::{Admission, Attempt, Change, Memory, Performance};
 use crate::overrides::CookieChange;
 use crate::pin::{Pin, Rejection};
 use crate::request::{Limit, Request};
 use crate::version::VersionRef;
 use steps::{Place, living};
-
-/// The marks of mirrored requests: a client's own are removed.
-const MIRROR_MARKS: &[HeaderName; 2] = &[mirror::TAG, mirror::MARK];
 
 /// Which step decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +33,7 @@ pub enum Reason {
     Key,
     Pin,
     Draw,
+    Fallback,
 }
 
 impl Reason {
@@ -48,6 +47,7 @@ impl Reason {
             Reason::Key => "key",
             Reason::Pin => "pin",
             Reason::Draw => "draw",
+            Reason::Fallback => "fallback",
         }
     }
 }
@@ -67,6 +67,18 @@ pub struct Decision {
     pub exceeded: Vec<Limit>,
     /// What its client gets to carry, if anything.
     pub gifts: Option<Gifts>,
+    /// What each step came to.
+    pub trace: Trace,
+    /// What its response will say of the version's health, where that is watched.
+    pub attempt: Option<Attempt>,
+}
+
+impl Decision {
+    /// Whether it is only counted.
+    #[must_use]
+    pub fn is_observed(&self) -> bool {
+        self.app.conduct == Conduct::Observe
+    }
 }
 
 /// What a client gets to carry.
@@ -88,7 +100,11 @@ struct NewPin {
 }
 
 /// Decides a request. None: it belongs to no app that is enabled.
-pub fn decide<H: Headers + ?Sized>(edge: &Edge, headers: &H, ambient: &impl Ambient) -> Option<Decision> {
+pub fn decide<H: Headers + ?Sized>(
+    edge: &Edge,
+    headers: &H,
+    ambient: &(impl Ambient + Memory),
+) -> Option<Decision> {
     let request = Request::new(headers, ambient);
     let app = edge.app(&request.host, request.path)?;
     app.enabled.then(|| {
@@ -97,11 +113,23 @@ pub fn decide<H: Headers + ?Sized>(edge: &Edge, headers: &H, ambient: &impl Ambi
             .as_ref()
             .map(|overrides| overrides.asked(&app.name, &request));
         let asked = asked.unwrap_or_default();
+        let asks_unknown = asked.version.is_some();
         let wanted = asked.version.and_then(|name| living(app, name.as_bytes()));
-        let place = match wanted {
-            Some(version) => Place::of(version, Reason::Override),
-            None => Place::find(app, &request),
+        let trace = Trace {
+            asked: match (&app.overrides, wanted) {
+                (_, Some(_)) => Step::Took(None),
+                (None, None) => Step::Passed("unconfigured"),
+                (Some(_), None) if asked.denied => Step::Passed("denied"),
+                (Some(_), None) if asks_unknown => Step::Passed("unknown"),
+                (Some(_), None) => Step::Passed("unasked"),
+            },
+            ..Trace::default()
         };
+        let mut place = match wanted {
+            Some(version) => Place::of(version, Reason::Override, trace),
+            None => Place::find(app, &request, trace),
+        };
+        let attempt = admit(app, &mut place, ambient);
         // A token that names no version of this app is worth nothing, so it is not held either.
         let token = asked
             .cookie
@@ -119,23 +147,92 @@ pub fn decide<H: Headers + ?Sized>(edge: &Edge, headers: &H, ambient: &impl Ambi
             rejected: place.rejected,
             gifts: scheme.map(|scheme| Gifts { pin, token, scheme }),
             exceeded: request.into_exceeded(),
+            trace: place.trace,
+            attempt,
         }
     })
 }
 
+/// Sends a request past an ejected version, with its pin left as it is; a fallback without a share takes nobody.
+fn admit(app: &App, place: &mut Place, ambient: &(impl Ambient + Memory)) -> Option<Attempt> {
+    let watch = app
+        .outlier_detection
+        .as_ref()
+        .filter(|_| app.conduct == Conduct::Act)?;
+    let mut version = place.version.clone();
+    // As many as there are versions: a configuration whose fallbacks go round is refused.
+    for _ in &app.versions {
+        let attempt = match watch.admit(&version, ambient, || ambient.now()) {
+            Some(Admission::Ejected) => None,
+            Some(Admission::Open(attempt)) => Some(Some(attempt)),
+            None => Some(None),
+        };
+        if let Some(attempt) = attempt {
+            if version.index != place.version.index {
+                place.reason = Reason::Fallback;
+                place.trace.ejected = Some(std::mem::replace(&mut place.version, version));
+            }
+            return attempt;
+        }
+        let next = watch.fallback(&version)?.clone();
+        if app.rollout.share(&next, || ambient.now()).slots() == 0 {
+            return None;
+        }
+        version = next;
+    }
+    None
+}
+
+/// Notes how a version did, off a response's `response.code_details` and status.
+pub fn note(
+    decision: &Decision,
+    code_details: &[u8],
+    status: impl FnOnce() -> Option<u16>,
+    ambient: &(impl Ambient + Memory),
+) -> Option<Change> {
+    let watch = decision.app.outlier_detection.as_ref()?;
+    let performance = Performance::of(code_details, status)?;
+    watch.note(&decision.version, decision.attempt?, performance, ambient, || {
+        ambient.now()
+    })
+}
+
+/// Whether a client asks why, and may. An app that only observes does not answer.
+pub fn is_asked_why<H: Headers + ?Sized>(
+    edge: &Edge,
+    headers: &H,
+    decision: Option<&Decision>,
+    ambient: &impl Ambient,
+) -> bool {
+    let asked = |explain: &Explain| {
+        headers.first(explain.header.as_str()).is_some()
+            && explain.allow.includes(&Request::new(headers, ambient))
+    };
+    edge.explain.as_ref().is_some_and(asked) && !decision.is_some_and(Decision::is_observed)
+}
+
+/// The answer to who asks why.
+#[must_use]
+pub fn explained(decision: Option<&Decision>) -> Edit<'static> {
+    Edit::Replace(explain::ANSWER, Cow::Owned(explain::answer(decision)))
+}
+
 /// What the host shall do to the request.
 ///
-/// The app's route header is replaced; that of any other app, and a client's own mirror mark, is taken out.
+/// The app's route header is replaced; that of any other app, and a client's own mirror mark, is taken out. An app that
+/// only observes leaves all as it is.
 pub fn request_edits<'a, H: Headers + ?Sized>(
     edge: &'a Edge,
     headers: &H,
     decision: Option<&'a Decision>,
 ) -> Vec<Edit<'a>> {
+    if decision.is_some_and(Decision::is_observed) {
+        return Vec::new();
+    }
     let routed = decision.map(|decision| decision.app.route_header.as_str());
     let strangers = edge
-        .route_headers
+        .stripped
         .iter()
-        .chain(MIRROR_MARKS)
         .map(HeaderName::as_str)
         .filter(|name| Some(*name) != routed && headers.first(name).is_some())
         .map(Edit::Remove);
@@ -191,7 +288,9 @@ pub fn stamp<'a, H: Headers + ?Sized>(decision: &'a Decision, response: &H) -> S
             Agreement::Match
         }
     };
-    if let Some(gifts) = &decision.gifts
+    if decision.is_observed() {
+        edits.clear();
+    } else if let Some(gifts) = &decision.gifts
         && !cache::may_be_shared(response)
     {
         edits.extend(pin_edits(app, gifts));

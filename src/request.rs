@@ -47,6 +47,15 @@ impl Limit {
     }
 }
 
+/// What a browser does with a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FetchMode {
+    /// It becomes a part of a page that is there: a script, an image, an API call.
+    SubResource,
+    /// It becomes a page, or the client did not say.
+    Other,
+}
+
 /// Whether a client's cookies can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cookies {
@@ -124,6 +133,15 @@ impl<'h, H: Headers + ?Sized, A: Ambient> Request<'h, H, A> {
             let (key, value) = pair.split_at_checked(eq)?;
             (key == name.as_bytes()).then(|| value.get(1..).unwrap_or_default())
         })
+    }
+
+    /// What a browser says that it will do with the response (Fetch Metadata Request Headers, W3C).
+    #[must_use]
+    pub fn fetch_mode(&self) -> FetchMode {
+        match self.headers.first("sec-fetch-mode") {
+            Some(mode) if mode != b"navigate" && mode != b"nested-navigate" => FetchMode::SubResource,
+            _ => FetchMode::Other,
+        }
     }
 
     /// Whether this is a CORS preflight (Fetch standard): a browser sends it without cookies.

@@ -43,6 +43,26 @@ impl Rule {
     }
 }
 
+/// Whom something is for.
+#[derive(Debug)]
+pub enum Who {
+    /// Everybody.
+    Any,
+    /// A request that matches any of these.
+    Matching(Vec<Match>),
+}
+
+impl Who {
+    /// Whether the request is one of theirs.
+    #[must_use]
+    pub fn includes<H: Headers + ?Sized, A: Ambient>(&self, request: &Request<'_, H, A>) -> bool {
+        match self {
+            Who::Any => true,
+            Who::Matching(matches) => matches.iter().any(|m| m.holds(request)),
+        }
+    }
+}
+
 /// Conditions that must all hold.
 #[derive(Debug, Default)]
 pub struct Match {

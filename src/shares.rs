@@ -8,8 +8,9 @@
 //! it: so a VM that has served a stream leaves the gauges to the others.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
-use crate::config::Edge;
+use crate::config::{App, Edge};
 use crate::metrics::Metric;
 
 /// Tells configurations apart: the root context's id.
@@ -54,7 +55,7 @@ impl Shares {
     }
 
     /// Takes a configuration's apps over. A version that is gone goes to 0, as do all of an app that is not enabled.
-    pub fn publish(&mut self, owner: Owner, edge: &Edge) -> Vec<Reading> {
+    pub fn publish(&mut self, owner: Owner, edge: &Edge, now: u64) -> Vec<Reading> {
         let mut readings = Vec::new();
         for app in edge.apps() {
             let versions = app.versions.iter().map(|version| version.name.clone()).collect();
@@ -62,12 +63,20 @@ impl Shares {
             let gone = before.iter().flat_map(|before| &before.versions);
             let gone = gone.filter(|name| app.versions.iter().all(|version| version.name != **name));
             readings.extend(gone.map(|version| reading(&app.name, version, 0)));
-            readings.extend(app.versions.iter().map(|version| {
-                let slots = if app.enabled { version.share.slots() } else { 0 };
-                reading(&app.name, &version.name, slots)
-            }));
+            readings.extend(shown(app, now));
         }
         self.on_duty(readings)
+    }
+
+    /// Shows those apps' shares anew that move, and that no newer configuration has taken over.
+    pub fn refresh(&self, owner: Owner, edge: &Edge, now: u64) -> Vec<Reading> {
+        let ours = |app: &&Rc<App>| {
+            self.apps
+                .get(&app.name)
+                .is_some_and(|published| published.owner == owner)
+        };
+        let moving = edge.apps().filter(|app| app.rollout.end().is_some()).filter(ours);
+        self.on_duty(moving.flat_map(|app| shown(app, now)).collect())
     }
 
     /// Takes the gauges back of those apps that no newer configuration has taken over.
@@ -88,6 +97,18 @@ impl Shares {
             Duty::Elsewhere => Vec::new(),
         }
     }
+}
+
+/// An app's shares at a time, in Unix seconds.
+fn shown(app: &App, now: u64) -> impl Iterator<Item = Reading> {
+    app.versions.iter().map(move |version| {
+        let slots = if app.enabled {
+            app.rollout.share(version, || now).slots()
+        } else {
+            0
+        };
+        reading(&app.name, &version.name, slots)
+    })
 }
 
 fn reading(app: &str, version: &str, slots: u32) -> Reading {
@@ -138,7 +159,7 @@ mod tests {
             edge(r#"{"apps": [{"name": "a", "versions": [{"name": "v1"}, {"name": "v3", "weight": 1}]}]}"#);
         let other = edge(r#"{"apps": [{"name": "c", "enabled": false, "versions": [{"name": "v1"}]}]}"#);
         let mut shares = Shares::default();
-        let published = shown(shares.publish(1, &first));
+        let published = shown(shares.publish(1, &first, 0));
         assert_eq!(
             published,
             [
@@ -147,8 +168,8 @@ mod tests {
                 ("b v1".into(), 100_000)
             ]
         );
-        assert_eq!(shown(shares.publish(2, &other)), [("c v1".into(), 0)]);
-        let published = shown(shares.publish(3, &second));
+        assert_eq!(shown(shares.publish(2, &other, 0)), [("c v1".into(), 0)]);
+        let published = shown(shares.publish(3, &second, 0));
         assert_eq!(
             published,
             [
@@ -170,9 +191,9 @@ mod tests {
     fn a_vm_that_serves_streams_leaves_the_gauges_alone() {
         let edge = edge(r#"{"apps": [{"name": "a", "versions": [{"name": "v1"}]}]}"#);
         let mut shares = Shares::default();
-        assert_eq!(shown(shares.publish(1, &edge)), [("a v1".into(), 100_000)]);
+        assert_eq!(shown(shares.publish(1, &edge, 0)), [("a v1".into(), 100_000)]);
         shares.serve();
-        assert_eq!(shown(shares.publish(2, &edge)), []);
+        assert_eq!(shown(shares.publish(2, &edge, 0)), []);
         assert_eq!(shown(shares.withdraw(2)), []);
     }
 }

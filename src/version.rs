@@ -4,6 +4,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use crate::assign::Share;
+use crate::ramp::Ramp;
 
 /// What a version is to clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,10 +26,20 @@ pub struct Version {
     pub label: String,
     /// Whether clients may come.
     pub state: State,
-    /// How many slots are its own.
+    /// How many slots are its own; where it is on a ramp, at its start.
     pub share: Share,
+    /// How its share changes with time.
+    pub ramp: Option<Ramp>,
     /// Its place in the app's list, from 0.
     pub index: usize,
+}
+
+impl Version {
+    /// Its share at a time, in Unix seconds, if it is not the stable version, which takes what the others leave.
+    #[must_use]
+    pub fn share_at(&self, now: u64) -> Share {
+        self.ramp.map_or(self.share, |ramp| ramp.share_at(now))
+    }
 }
 
 /// A version as it is shared by shares, rules and decisions.

@@ -10,6 +10,7 @@ use pinion::ambient::Ambient;
 use pinion::assign::{Layout, Share, Slot};
 use pinion::config::{AccessLog, Config, Edge, Role};
 use pinion::edit::Edit;
+use pinion::health::{Contended, Memory};
 use pinion::pin::Pin;
 use pinion::policy;
 use pinion::seal::{Key, Keys};
@@ -24,6 +25,15 @@ const NOW: u64 = 1_790_000_000;
 
 /// The world of a case: a clock that stands, a draw that is always the same, and what the case says.
 struct World<'a>(&'a Case);
+
+impl Memory for World<'_> {
+    fn recall(&self, _: &str) -> Option<(Vec<u8>, u32)> {
+        None
+    }
+    fn remember(&self, _: &str, _: &[u8], _: Option<u32>) -> Result<(), Contended> {
+        Ok(())
+    }
+}
 
 impl Ambient for World<'_> {
     fn now(&self) -> u64 {
@@ -65,6 +75,7 @@ fn at_edge(edge: &Edge, case: &Case, now: u64) -> Seen {
     let mut upstream = case.request_lines(now);
     let decision = policy::decide(edge, upstream.as_slice(), &world);
     let edits = policy::request_edits(edge, upstream.as_slice(), decision.as_ref());
+    let asks = policy::is_asked_why(edge, upstream.as_slice(), decision.as_ref(), &world);
     apply(edits, &mut upstream);
     let mut response = case.answer_lines();
     let mut filter_state = BTreeMap::new();
@@ -77,6 +88,9 @@ fn at_edge(edge: &Edge, case: &Case, now: u64) -> Seen {
             filter_state.insert("pinion_app".to_owned(), decision.app.name.clone());
             filter_state.insert("pinion_reason".to_owned(), decision.reason.as_str().to_owned());
         }
+    }
+    if asks {
+        apply(vec![policy::explained(decision.as_ref())], &mut response);
     }
     Seen {
         upstream,

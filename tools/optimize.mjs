@@ -17,6 +17,7 @@ const KEPT = new Set([
   "proxy_on_context_create",
   "proxy_on_request_headers",
   "proxy_on_response_headers",
+  "proxy_on_tick",
   "proxy_on_delete",
 ]);
 

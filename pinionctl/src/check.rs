@@ -35,6 +35,9 @@ impl Surroundings for AnyProxy {
         let set = std::env::var_os(name).map(std::ffi::OsString::into_encoded_bytes);
         Some(set.unwrap_or_else(|| vec![b'?'; 64]))
     }
+    fn plugin(&self) -> String {
+        String::new()
+    }
 }
 
 impl Check {

@@ -4,10 +4,11 @@ use std::rc::Rc;
 
 use super::decode::{Checked, Cursor, Fields};
 use super::matching;
+use super::outlier;
 use super::pinning;
 use super::text;
 use super::versions;
-use super::{App, Inbound, Surroundings};
+use super::{App, Conduct, Inbound, Surroundings};
 use crate::header::HeaderName;
 use crate::scope::{HostPattern, PathPrefix, ScopeMap};
 use crate::seal::Keys;
@@ -102,6 +103,22 @@ fn app(
         let inbound = fields.or("inbound", Inbound::Strip, |word| inbound(&word, around));
         let route_header = fields.or("routeHeader", DEFAULT_HEADER, text::own_header);
         let response_header = fields.or("responseHeader", DEFAULT_HEADER, text::own_header);
+        let versions_read = versions.as_ref().ok();
+        let outlier = fields.optional("outlierDetection", |cursor| {
+            outlier::detection(
+                &cursor,
+                around,
+                name.as_deref().unwrap_or_default(),
+                versions_read,
+            )
+        });
+        let observe = fields.or("observe", Conduct::Act, |flag| {
+            Ok(if flag.boolean()? {
+                Conduct::Observe
+            } else {
+                Conduct::Act
+            })
+        });
         let pin_header = pinning.as_ref().ok().and_then(|pinning| pinning.header.as_ref());
         let override_header = overrides
             .as_ref()
@@ -123,13 +140,15 @@ fn app(
                 name: name?,
                 enabled: enabled?,
                 versions: versions.all,
-                layout: versions.layout,
+                rollout: versions.rollout,
                 rules: rules?,
                 pinning: pinning?,
                 overrides: overrides?,
                 inbound: inbound?,
                 route_header: route_header?,
                 response_header: response_header?,
+                outlier_detection: outlier?,
+                conduct: observe?,
             }),
             hosts: hosts?,
             paths: paths?,

@@ -7,9 +7,10 @@ use std::rc::Rc;
 
 use crate::assign::Share;
 use crate::cookie::{Attributes, CookieTemplate};
+use crate::explain::Explain;
 use crate::header::HeaderName;
-use crate::overrides::{Allow, Override};
-use crate::rule::{Match, Rule, StringMatch, Target};
+use crate::overrides::Override;
+use crate::rule::{Match, Rule, StringMatch, Target, Who};
 use crate::seal::Keys;
 use crate::version::{State, VersionRef};
 
@@ -76,7 +77,7 @@ fn split(cursor: &Cursor<'_>, versions: Option<&Versions>) -> Checked<Target> {
         let sum = Share::percent_sum(&shares);
         return cursor.fail(format!("weights must add up to 100, are {sum}"));
     }
-    let stable = versions.ok_or(Invalid)?.layout.stable().index;
+    let stable = versions.ok_or(Invalid)?.rollout.stable().index;
     let stable = parts
         .iter()
         .position(|(version, _)| version.index == stable)
@@ -172,17 +173,34 @@ fn string_match(cursor: &Cursor<'_>) -> Checked<StringMatch> {
     })
 }
 
+/// `any`, or whoever matches one of a list.
+fn who(cursor: &Cursor<'_>) -> Checked<Who> {
+    match cursor.as_string() {
+        Some("any") => Ok(Who::Any),
+        Some(other) => cursor.fail(format!("must be any or a list of matches, is {other:?}")),
+        None => cursor.some(one_match).map(Who::Matching),
+    }
+}
+
+/// Who may ask why.
+pub(super) fn explain(cursor: &Cursor<'_>) -> Checked<Explain> {
+    cursor.object(|fields| {
+        let header = fields.or("header", HeaderName::ours("x-pinion-explain"), text::header);
+        let allow = fields.required("allow", |allow| who(&allow));
+        Ok(Explain {
+            header: header?,
+            allow: allow?,
+        })
+    })
+}
+
 /// Who may ask for a version, and where. `signing` has failed where the keys are wrong.
 pub(super) fn overrides(cursor: &Cursor<'_>, signing: &Checked<Option<Rc<Keys>>>) -> Checked<Override> {
     cursor.object(|fields| {
         let header = fields.optional("header", text::own_header);
         let query = fields.optional("query", text::parameter);
         let cookie = fields.optional("cookie", text::token);
-        let allow = fields.or("allow", Allow::Tokens, |allow| match allow.as_string() {
-            Some("any") => Ok(Allow::Any),
-            Some(other) => allow.fail(format!("must be any or a list of matches, is {other:?}")),
-            None => allow.some(one_match).map(Allow::Matching),
-        });
+        let allow = fields.optional("allow", |allow| who(&allow));
         let mut result = Ok(());
         if !fields.has("allow") && matches!(signing, Ok(None)) {
             result = fields.fail(

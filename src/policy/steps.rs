@@ -2,11 +2,12 @@
 
 use super::Reason;
 use crate::ambient::Ambient;
-use crate::assign::{Layout, Slot};
+use crate::assign::{Layout, Share, Slot};
 use crate::config::{App, Inbound};
+use crate::explain::{Step, Trace};
 use crate::header::Headers;
-use crate::pin::{Follow, Held, Key, Pin, Rejection, Renewal};
-use crate::request::{Cookies, Request, percent_decoded};
+use crate::pin::{Ends, Follow, Held, Key, Pin, Rejection, Renewal};
+use crate::request::{Cookies, FetchMode, Request, percent_decoded};
 use crate::rule::Target;
 use crate::version::{State, VersionRef};
 
@@ -17,43 +18,63 @@ pub(super) struct Place {
     pub(super) rejected: Option<Rejection>,
     /// The version it names, its slot and its time.
     pub(super) pin: Option<(VersionRef, Slot, u64)>,
+    pub(super) trace: Trace,
 }
 
 impl Place {
-    pub(super) fn of(version: &VersionRef, reason: Reason) -> Self {
+    /// A place that needs no pin.
+    pub(super) fn of(version: &VersionRef, reason: Reason, trace: Trace) -> Self {
         Place {
             version: version.clone(),
             reason,
             rejected: None,
             pin: None,
+            trace,
         }
     }
 
-    pub(super) fn find<H: Headers + ?Sized, A: Ambient>(app: &App, request: &Request<'_, H, A>) -> Self {
-        if let Some(version) = inbound(app, request) {
-            return Place::of(version, Reason::Inbound);
+    pub(super) fn find<H: Headers + ?Sized, A: Ambient>(
+        app: &App,
+        request: &Request<'_, H, A>,
+        mut trace: Trace,
+    ) -> Self {
+        match inbound(app, request) {
+            Ok(version) => {
+                trace.inbound = Step::Took(None);
+                return Place::of(version, Reason::Inbound, trace);
+            }
+            Err(why) => trace.inbound = Step::Passed(why),
         }
-        match app
-            .rules
-            .iter()
-            .find(|rule| rule.applies(request))
-            .map(|rule| &rule.target)
-        {
-            Some(Target::Version(version)) => Place::of(version, Reason::Rule),
-            Some(Target::Split(layout)) => Client::find(app, request).split(app, layout),
-            None => Client::find(app, request).place(app),
+        let rule = app.rules.iter().position(|rule| rule.applies(request));
+        trace.rule = match rule {
+            Some(i) => Step::Took(Some(i)),
+            None if app.rules.is_empty() => Step::Passed("unconfigured"),
+            None => Step::Passed("unmatched"),
+        };
+        match rule.and_then(|i| app.rules.get(i)).map(|rule| &rule.target) {
+            Some(Target::Version(version)) => Place::of(version, Reason::Rule, trace),
+            Some(Target::Split(layout)) => {
+                Client::find(app, request, &mut trace).split(app, request, layout, trace)
+            }
+            None => Client::find(app, request, &mut trace).place(app, request, trace),
         }
     }
 }
 
-/// The version that a route header names which arrived, where that is worth something.
+/// The version that a route header names which arrived, where that is worth something, or why it is not.
 fn inbound<'a, H: Headers + ?Sized, A: Ambient>(
     app: &'a App,
     request: &Request<'_, H, A>,
-) -> Option<&'a VersionRef> {
+) -> Result<&'a VersionRef, &'static str> {
     match app.inbound {
-        Inbound::Strip => None,
-        Inbound::Keep => living(app, &request.headers.joined(app.route_header.as_str())?),
+        Inbound::Strip => Err("stripped"),
+        Inbound::Keep => {
+            let name = request
+                .headers
+                .joined(app.route_header.as_str())
+                .ok_or("absent")?;
+            living(app, &name).ok_or("unknown")
+        }
     }
 }
 
@@ -69,7 +90,7 @@ enum Client {
     /// At the slot of its key.
     Keyed(Slot),
     /// Where its pin holds it.
-    Pinned { held: Held, now: u64 },
+    Pinned { held: Held, carrier: Carrier, now: u64 },
     /// Nowhere yet, and it can't be given a pin.
     Preflight { rejected: Option<Rejection> },
     /// At a slot just drawn.
@@ -80,47 +101,80 @@ enum Client {
     },
 }
 
+/// Where a pin travelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Carrier {
+    /// In the header or the query: it is the page's, or an API client's own.
+    Explicit,
+    /// In the cookie.
+    Cookie,
+}
+
 impl Client {
-    fn find<H: Headers + ?Sized, A: Ambient>(app: &App, request: &Request<'_, H, A>) -> Self {
+    fn find<H: Headers + ?Sized, A: Ambient>(
+        app: &App,
+        request: &Request<'_, H, A>,
+        trace: &mut Trace,
+    ) -> Self {
         let pinning = &app.pinning;
-        let key = |key: &Key| key.slot(&app.name, pinning.epoch, request);
-        if let Some(slot) = pinning.keys.iter().find_map(key) {
+        let slot = |(i, key): (usize, &Key)| Some((i, key.slot(&app.name, pinning.epoch, request)?));
+        if let Some((i, slot)) = pinning.keys.iter().enumerate().find_map(slot) {
+            trace.key = Step::Took(Some(i));
+            trace.slot = Some(slot);
             return Client::Keyed(slot);
         }
+        trace.key = Step::Passed(if pinning.keys.is_empty() {
+            "unconfigured"
+        } else {
+            "absent"
+        });
         let now = request.ambient.now();
         let rejected = match carried_pin(app, request, now) {
-            Ok(held) => return Client::Pinned { held, now },
+            Ok((held, carrier)) => {
+                trace.pin = Step::Took(None);
+                trace.slot = Some(held.slot);
+                return Client::Pinned { held, carrier, now };
+            }
             Err(rejected) => rejected,
         };
+        trace.pin = Step::Passed(rejected.map_or("absent", Rejection::as_str));
         if request.is_preflight() {
             return Client::Preflight { rejected };
         }
         let slot = request.ambient.draw();
+        trace.slot = Some(slot);
         Client::Drawn { slot, now, rejected }
     }
 
     /// The version by the app's shares.
-    fn place(self, app: &App) -> Place {
+    fn place<H: Headers + ?Sized, A: Ambient>(
+        self,
+        app: &App,
+        request: &Request<'_, H, A>,
+        trace: Trace,
+    ) -> Place {
+        let owner = |slot: Slot| app.rollout.owner(slot, || request.ambient.now());
         match self {
-            Client::Keyed(slot) => Place::of(app.layout.owner(slot), Reason::Key),
-            Client::Pinned { held, now } => {
-                let version = followed(app, &held);
-                let pin = renewed(app, &held, version, now);
+            Client::Keyed(slot) => Place::of(&owner(slot), Reason::Key, trace),
+            Client::Pinned { held, carrier, now } => {
+                let mode = request.fetch_mode();
+                let version = followed(app, &held, carrier, mode, now);
+                let pin = renewed(app, &held, &version, carrier, mode, now);
                 Place {
                     pin,
-                    ..Place::of(version, Reason::Pin)
+                    ..Place::of(&version, Reason::Pin, trace)
                 }
             }
             Client::Preflight { rejected } => Place {
                 rejected,
-                ..Place::of(app.layout.stable(), Reason::Draw)
+                ..Place::of(app.rollout.stable(), Reason::Draw, trace)
             },
             Client::Drawn { slot, now, rejected } => {
-                let version = app.layout.owner(slot);
+                let version = app.rollout.owner(slot, || now);
                 Place {
                     rejected,
                     pin: Some((version.clone(), slot, now)),
-                    ..Place::of(version, Reason::Draw)
+                    ..Place::of(&version, Reason::Draw, trace)
                 }
             }
         }
@@ -128,7 +182,13 @@ impl Client {
 
     /// The version by a rule's split. What the client's pin says of the app's own shares stays as it would have been
     /// without the rule: a version of the split never enters a pin by it.
-    fn split(self, app: &App, split: &Layout<VersionRef>) -> Place {
+    fn split<H: Headers + ?Sized, A: Ambient>(
+        self,
+        app: &App,
+        request: &Request<'_, H, A>,
+        split: &Layout<VersionRef>,
+        trace: Trace,
+    ) -> Place {
         let version = match &self {
             Client::Keyed(slot) | Client::Drawn { slot, .. } => split.owner(*slot),
             Client::Pinned { held, .. } => split.owner(held.slot),
@@ -137,26 +197,44 @@ impl Client {
         Place {
             version: version.clone(),
             reason: Reason::Rule,
-            ..self.place(app)
+            ..self.place(app, request, trace)
         }
     }
 }
 
+/// Whether the version of a pin takes clients of its own.
+fn has_share(app: &App, held: &Held, now: u64) -> bool {
+    app.rollout.share(&held.version, || now) > Share::NONE
+}
+
 /// Where a pin that holds leads to.
-fn followed<'a>(app: &'a App, held: &'a Held) -> &'a VersionRef {
-    let stays = match app.pinning.follow {
-        Follow::Version => held.version.share.slots() > 0,
-        Follow::Weights => false,
-    };
+///
+/// What a page loads carries the page's pin, in its header or query. It follows the page, even where the client itself
+/// has moved on, as long as its version takes clients at all.
+fn followed(app: &App, held: &Held, carrier: Carrier, mode: FetchMode, now: u64) -> VersionRef {
+    let of_page =
+        mode == FetchMode::SubResource && (carrier == Carrier::Explicit || held.is_over(&app.pinning));
+    let stays = (app.pinning.follow == Follow::Version || of_page) && has_share(app, held, now);
     if stays || held.version.state == State::Draining {
-        &held.version
+        held.version.clone()
     } else {
-        app.layout.owner(held.slot)
+        app.rollout.owner(held.slot, || now)
     }
 }
 
-/// A pin is written again when it names another version than the client now goes to, or is past half its time.
-fn renewed(app: &App, held: &Held, version: &VersionRef, now: u64) -> Option<(VersionRef, Slot, u64)> {
+/// A pin is written again when it names another version than the client now goes to, or is past half its time; but what a
+/// page loads does not move the client.
+fn renewed(
+    app: &App,
+    held: &Held,
+    version: &VersionRef,
+    carrier: Carrier,
+    mode: FetchMode,
+    now: u64,
+) -> Option<(VersionRef, Slot, u64)> {
+    if mode == FetchMode::SubResource && (carrier == Carrier::Explicit || held.is_over(&app.pinning)) {
+        return None;
+    }
     let old = match app.pinning.renewal {
         Renewal::HalfLife => held.age * 2 > u64::from(app.pinning.ttl),
         Renewal::Never => false,
@@ -170,13 +248,28 @@ fn carried_pin<H: Headers + ?Sized, A: Ambient>(
     app: &App,
     request: &Request<'_, H, A>,
     now: u64,
-) -> Result<Held, Option<Rejection>> {
+) -> Result<(Held, Carrier), Option<Rejection>> {
     let pinning = &app.pinning;
+    // What a page loads comes from the page's version, however long the page is open.
+    let ends = match request.fetch_mode() {
+        FetchMode::SubResource => Ends::WithVersion,
+        FetchMode::Other => Ends::AtTtl,
+    };
     let mut rejected = None;
     let mut check = |value: &[u8]| {
         let held = Pin::parse(value)
             .ok_or(Rejection::Malformed)
-            .and_then(|(pin, seal)| pin.check(seal, &app.name, pinning, &app.versions, now));
+            .and_then(|(pin, seal)| pin.check(seal, &app.name, pinning, &app.versions, now, ends))
+            .and_then(|held| {
+                let is_left = held.is_over(pinning)
+                    && held.version.state == State::Active
+                    && !has_share(app, &held, now);
+                if is_left {
+                    Err(Rejection::Expired)
+                } else {
+                    Ok(held)
+                }
+            });
         held.map_err(|cause| rejected.get_or_insert(cause)).ok()
     };
     let by_header = || {
@@ -186,14 +279,15 @@ fn carried_pin<H: Headers + ?Sized, A: Ambient>(
             .and_then(|name| request.headers.first(name.as_str()))
     };
     let by_query = || pinning.query.as_ref().and_then(|name| request.query(name));
-    let held = by_header()
+    let explicit = by_header()
         .and_then(&mut check)
-        .or_else(|| by_query().and_then(|value| check(&percent_decoded(value))))
-        .or_else(|| {
-            let cookie = pinning.cookie.as_ref()?;
-            request.cookies(&cookie.name).find_map(&mut check)
-        });
-    held.ok_or_else(|| {
+        .or_else(|| by_query().and_then(|value| check(&percent_decoded(value))));
+    if let Some(held) = explicit {
+        return Ok((held, Carrier::Explicit));
+    }
+    let cookie = pinning.cookie.as_ref();
+    let by_cookie = cookie.and_then(|cookie| request.cookies(&cookie.name).find_map(&mut check));
+    by_cookie.map(|held| (held, Carrier::Cookie)).ok_or_else(|| {
         let unread = pinning.cookie.is_some() && request.state_of_cookies() == Cookies::Oversized;
         rejected.or(unread.then_some(Rejection::Oversized))
     })

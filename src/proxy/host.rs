@@ -6,6 +6,7 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, Bytes, MapType, MetricType};
@@ -15,6 +16,7 @@ use crate::assign::Slot;
 use crate::config::Surroundings;
 use crate::edit::Edit;
 use crate::header::Headers;
+use crate::health::{Contended, Memory};
 use crate::metrics::Metric;
 use crate::shares::Reading;
 
@@ -37,6 +39,11 @@ impl HostHeaders {
             map: MapType::HttpResponseHeaders,
             read: OnceCell::new(),
         }
+    }
+
+    /// A response's status.
+    pub(super) fn status(&self) -> Option<u16> {
+        std::str::from_utf8(self.first(":status")?).ok()?.parse().ok()
     }
 
     /// Does what is told to these headers on the host.
@@ -117,15 +124,41 @@ impl Surroundings for World {
             .flatten()
             .map(OsString::into_encoded_bytes)
     }
+
+    fn plugin(&self) -> String {
+        let named = |name| property(&[name]).map(|name| String::from_utf8_lossy(&name).into_owned());
+        ["plugin_name", "plugin_root_id"]
+            .map(|name| named(name).unwrap_or_default())
+            .join("/")
+    }
+}
+
+impl Memory for World {
+    fn recall(&self, key: &str) -> Option<(Vec<u8>, u32)> {
+        let (value, mark) = hostcalls::get_shared_data(key).ok()?;
+        Some((value?, mark?))
+    }
+
+    fn remember(&self, key: &str, value: &[u8], mark: Option<u32>) -> Result<(), Contended> {
+        hostcalls::set_shared_data(key, Some(value), mark).map_err(|_| Contended)
+    }
 }
 
 fn property(path: &[&str]) -> Option<Bytes> {
     hostcalls::get_property(path.to_vec()).ok().flatten()
 }
 
-/// Whether the response in hand came from an upstream, and was not made by Envoy itself.
-pub(super) fn is_from_upstream() -> bool {
-    property(&["response", "code_details"]).as_deref() == Some(b"via_upstream")
+/// The code details of a response that came from an upstream, and was not made by Envoy itself.
+pub(super) const VIA_UPSTREAM: &[u8] = b"via_upstream";
+
+/// Who made the response in hand: [`VIA_UPSTREAM`], or why Envoy did.
+pub(super) fn code_details() -> Bytes {
+    property(&["response", "code_details"]).unwrap_or_default()
+}
+
+/// Has the root context's tick called so often from now on.
+pub(super) fn tick_every(period: Duration) {
+    let _ = hostcalls::set_tick_period(period);
 }
 
 /// Keeps a text for access logs, which find it as `%FILTER_STATE(wasm.NAME:PLAIN)%`.

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use log::{error, info, warn};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -9,7 +10,8 @@ use proxy_wasm::types::ContextType;
 
 use super::host::{self, World};
 use super::stream::Stream;
-use crate::config::{App, Config, Edge, Role};
+use crate::ambient::Ambient;
+use crate::config::{App, Conduct, Config, Edge, Role};
 use crate::shares::{Owner, Shares};
 use crate::version::VersionRef;
 use crate::workload::Workload;
@@ -18,6 +20,9 @@ thread_local! {
     /// Every configuration of this VM shows its shares here.
     static SHARES: RefCell<Shares> = RefCell::default();
 }
+
+/// How often the gauges follow a ramp.
+const TICK: Duration = Duration::from_secs(1);
 
 pub(super) struct Root {
     id: Owner,
@@ -48,10 +53,22 @@ impl RootContext for Root {
             warn!("{warning}");
         }
         if let Role::Edge(edge) = &config.role {
-            host::show(SHARES.with_borrow_mut(|shares| shares.publish(self.id, edge)));
+            host::show(SHARES.with_borrow_mut(|shares| shares.publish(self.id, edge, World.now())));
+            if edge.apps().any(|app| app.rollout.end().is_some()) {
+                host::tick_every(TICK);
+            }
+            for watch in edge.apps().filter_map(|app| app.outlier_detection.as_ref()) {
+                watch.prepare(&World);
+            }
         }
         self.config = Some(Rc::new(config));
         true
+    }
+
+    fn on_tick(&mut self) {
+        if let Some(Role::Edge(edge)) = self.config.as_deref().map(|config| &config.role) {
+            host::show(SHARES.with_borrow(|shares| shares.refresh(self.id, edge, World.now())));
+        }
     }
 
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
@@ -94,9 +111,20 @@ fn apps(edge: &Edge) -> String {
 }
 
 fn describe(app: &App) -> String {
-    let version = |version: &VersionRef| format!("{version} {}%", version.share.percent());
+    let version = |version: &VersionRef| match version.ramp {
+        Some(ramp) => format!(
+            "{version} {}% to {}%",
+            ramp.from.percent(),
+            ramp.share_at(u64::MAX).percent()
+        ),
+        None => format!("{version} {}%", version.share.percent()),
+    };
     let versions: Vec<_> = app.versions.iter().map(version).collect();
-    let off = if app.enabled { "" } else { "off: " };
+    let off = match (app.enabled, app.conduct) {
+        (false, _) => "off: ",
+        (true, Conduct::Observe) => "observed: ",
+        (true, Conduct::Act) => "",
+    };
     format!("{} ({off}{})", app.name, versions.join(", "))
 }
 

@@ -2,11 +2,13 @@
 
 use std::rc::Rc;
 
+use log::{info, warn};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use super::host::{self, HostHeaders, World};
 use crate::config::{AccessLog, Config, Edge, Role};
+use crate::health::Change;
 use crate::metrics::Metric;
 use crate::policy::{self, Agreement, Decision};
 use crate::workload::{Outcome, Workload};
@@ -14,6 +16,8 @@ use crate::workload::{Outcome, Workload};
 pub(super) struct Stream {
     config: Option<Rc<Config>>,
     decision: Option<Decision>,
+    /// Whether the response says why it went where it went.
+    explains: bool,
 }
 
 impl Stream {
@@ -21,6 +25,7 @@ impl Stream {
         Stream {
             config,
             decision: None,
+            explains: false,
         }
     }
 }
@@ -33,7 +38,9 @@ impl HttpContext for Stream {
         panic_on_demand();
         match self.config.as_deref().map(|config| &config.role) {
             Some(Role::Edge(edge)) => {
-                self.decision = decide(edge);
+                let headers = HostHeaders::request();
+                self.decision = decide(edge, &headers);
+                self.explains = policy::is_asked_why(edge, &headers, self.decision.as_ref(), &World);
                 Action::Continue
             }
             Some(Role::Workload(workload)) => judge(workload),
@@ -43,18 +50,20 @@ impl HttpContext for Stream {
 
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
         match (self.config.as_deref().map(|config| &config.role), &self.decision) {
-            (Some(Role::Edge(_)), Some(decision)) if host::is_from_upstream() => stamp_decided(decision),
+            (Some(Role::Edge(_)), Some(decision)) => answered(decision),
             (Some(Role::Workload(workload)), _) => stamp_served(workload),
             _ => {}
+        }
+        if self.explains {
+            HostHeaders::response().apply([policy::explained(self.decision.as_ref())]);
         }
         Action::Continue
     }
 }
 
-fn decide(edge: &Edge) -> Option<Decision> {
-    let headers = HostHeaders::request();
-    let decision = policy::decide(edge, &headers, &World);
-    headers.apply(policy::request_edits(edge, &headers, decision.as_ref()));
+fn decide(edge: &Edge, headers: &HostHeaders) -> Option<Decision> {
+    let decision = policy::decide(edge, headers, &World);
+    headers.apply(policy::request_edits(edge, headers, decision.as_ref()));
     if let Some(decision) = &decision {
         count(decision);
         if edge.access_log == AccessLog::On {
@@ -79,9 +88,31 @@ fn count(decision: &Decision) {
     }
 }
 
-fn stamp_decided(decision: &Decision) {
+fn answered(decision: &Decision) {
     let headers = HostHeaders::response();
-    let stamped = policy::stamp(decision, &headers);
+    let code_details = host::code_details();
+    let change = policy::note(decision, &code_details, || headers.status(), &World);
+    if let Some(change) = change {
+        report(decision, change);
+    }
+    if code_details == host::VIA_UPSTREAM {
+        stamp_decided(decision, &headers);
+    }
+}
+
+fn report(decision: &Decision, change: Change) {
+    let (app, version) = (&decision.app.name, &decision.version.name);
+    match change {
+        Change::Ejected(seconds) => {
+            host::count(&Metric::Ejections { app, version });
+            warn!("{app}: version {version} is ejected for {seconds} s: too many errors in a row");
+        }
+        Change::Recovered => info!("{app}: version {version} is back"),
+    }
+}
+
+fn stamp_decided(decision: &Decision, headers: &HostHeaders) {
+    let stamped = policy::stamp(decision, headers);
     headers.apply(stamped.edits);
     if stamped.agreement == Agreement::Mismatch {
         host::count(&Metric::VersionMismatch {
@@ -107,7 +138,7 @@ fn judge(workload: &Workload) -> Action {
 
 fn stamp_served(workload: &Workload) {
     let stamp = workload.stamp();
-    if stamp.is_some() && host::is_from_upstream() {
+    if stamp.is_some() && host::code_details() == host::VIA_UPSTREAM {
         HostHeaders::response().apply(stamp);
     }
 }

@@ -16,6 +16,9 @@ impl Surroundings for Around<'_> {
     fn env(&self, name: &str) -> Option<Vec<u8>> {
         value_of(&case::ENVIRONMENT, name).map(String::into_bytes)
     }
+    fn plugin(&self) -> String {
+        "test".to_owned()
+    }
 }
 
 fn value_of(pairs: &[(&str, &str)], name: &str) -> Option<String> {

@@ -17,6 +17,7 @@ EXPORTS = [
     "proxy_on_memory_allocate",
     "proxy_on_request_headers",
     "proxy_on_response_headers",
+    "proxy_on_tick",
     "proxy_on_vm_start",
 ]
 

@@ -15,6 +15,7 @@ const PAUSE: u32 = 1;
 const NOT_FOUND: u32 = 1;
 const BAD_ARGUMENT: u32 = 2;
 const SERIALIZATION_FAILURE: u32 = 3;
+const CAS_MISMATCH: u32 = 8;
 const INTERNAL_FAILURE: u32 = 10;
 
 /// The SDK's exports, as a host calls them.
@@ -25,6 +26,7 @@ mod exports {
         pub safe fn proxy_on_configure(context: u32, size: usize) -> bool;
         pub safe fn proxy_on_request_headers(context: u32, headers: usize, end: bool) -> u32;
         pub safe fn proxy_on_response_headers(context: u32, headers: usize, end: bool) -> u32;
+        pub safe fn proxy_on_tick(context: u32);
         pub safe fn proxy_on_delete(context: u32);
     }
 }
@@ -45,6 +47,8 @@ struct State {
     logs: Vec<String>,
     calls: Vec<String>,
     contexts: u32,
+    shared: BTreeMap<String, (Vec<u8>, u32)>,
+    tick: u32,
 }
 
 thread_local! {
@@ -85,6 +89,13 @@ impl Plugin {
         let taken =
             exports::proxy_on_vm_start(root, 0) && exports::proxy_on_configure(root, configuration.len());
         if taken { Ok(Plugin { root }) } else { Err(logs()) }
+    }
+
+    /// Lets the tick come, if the filter has asked for one.
+    pub fn tick(&self) {
+        if STATE.with_borrow(|state| state.tick > 0) {
+            exports::proxy_on_tick(self.root);
+        }
     }
 
     /// Sends a request through the filter, and its answer back.
@@ -150,6 +161,11 @@ impl Drop for Plugin {
             exports::proxy_on_delete(self.root);
         }
     }
+}
+
+/// Sets the clock, in Unix seconds.
+pub fn set_time(now: u64) {
+    STATE.with_borrow_mut(|state| state.nanoseconds = now * 1_000_000_000);
 }
 
 /// What was logged since the plugin's start.
@@ -385,10 +401,63 @@ impl State {
         match path {
             "response.code_details" if self.phase == Some(2) => text(self.code_details),
             "xds.node.id" => text(case::NODE_ID),
+            "plugin_name" => text("test"),
+            "plugin_root_id" => text(""),
             "source.address" => text(&self.source),
             _ => Err(NOT_FOUND),
         }
     }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_set_tick_period_milliseconds(period: u32) -> u32 {
+    STATE.with_borrow_mut(|state| state.tick = period);
+    OK
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_get_shared_data(
+    key: *const u8,
+    key_size: usize,
+    data: *mut *mut u8,
+    size: *mut usize,
+    mark: *mut u32,
+) -> u32 {
+    // SAFETY: as the ABI has it.
+    let key = unsafe { text(key, key_size) };
+    let found = STATE.with_borrow_mut(|state| {
+        state.calls.push("recall".to_owned());
+        state.shared.get(&key).cloned()
+    });
+    match found {
+        // SAFETY: as the ABI has it; the SDK passes a pointer to its own local.
+        Some((value, known)) => unsafe {
+            *mark = known;
+            give(value, data, size)
+        },
+        None => NOT_FOUND,
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_set_shared_data(
+    key: *const u8,
+    key_size: usize,
+    value: *const u8,
+    value_size: usize,
+    mark: u32,
+) -> u32 {
+    // SAFETY: as the ABI has it.
+    let (key, value) = unsafe { (text(key, key_size), raw(value, value_size)) };
+    STATE.with_borrow_mut(|state| {
+        state.calls.push("remember".to_owned());
+        let known = state.shared.get(&key).map_or(0, |(_, known)| *known);
+        if mark != 0 && mark != known {
+            return CAS_MISMATCH;
+        }
+        state.shared.insert(key, (value, known + 1));
+        OK
+    })
 }
 
 #[unsafe(no_mangle)]
@@ -485,11 +554,8 @@ type Size = *mut usize;
 
 uncalled! {
     proxy_get_log_level(*mut u32);
-    proxy_set_tick_period_milliseconds(u32);
     proxy_set_buffer_bytes(u32, usize, usize, In, usize);
     proxy_set_header_map_pairs(u32, In, usize);
-    proxy_get_shared_data(In, usize, Out, Size, *mut u32);
-    proxy_set_shared_data(In, usize, In, usize, u32);
     proxy_register_shared_queue(In, usize, *mut u32);
     proxy_resolve_shared_queue(In, usize, In, usize, *mut u32);
     proxy_dequeue_shared_queue(u32, Out, Size);

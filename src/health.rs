@@ -1,0 +1,329 @@
+//! Outlier detection of versions: one that fails is left alone for a while, and then tried by one request.
+//!
+//! What is known of a version's health is shared by all workers of a proxy, in a [`Memory`] that may change under the
+//! hand. Names and meanings are those of Istio's `outlierDetection`; what differs is that a whole version is ejected, and
+//! that only one request at a time finds out whether it is back.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use crate::version::{Version, VersionRef};
+
+/// What the workers of a proxy share: values under keys, each with a mark that changes when the value does.
+pub trait Memory {
+    /// A value and its mark.
+    fn recall(&self, key: &str) -> Option<(Vec<u8>, u32)>;
+    /// Writes a value, if its mark is still that one.
+    ///
+    /// # Errors
+    /// Another was faster.
+    fn remember(&self, key: &str, value: &[u8], mark: Option<u32>) -> Result<(), Contended>;
+}
+
+/// Another worker was faster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Contended;
+
+/// A memory of this thread alone, for tools and tests; at first it is blank.
+#[derive(Debug, Default)]
+pub struct Local(RefCell<BTreeMap<String, (Vec<u8>, u32)>>);
+
+impl Memory for Local {
+    fn recall(&self, key: &str) -> Option<(Vec<u8>, u32)> {
+        self.0.borrow().get(key).cloned()
+    }
+
+    fn remember(&self, key: &str, value: &[u8], mark: Option<u32>) -> Result<(), Contended> {
+        let mut values = self.0.borrow_mut();
+        let known = values.get(key).map(|(_, mark)| *mark);
+        if mark.is_some() && mark != known {
+            return Err(Contended);
+        }
+        let next = known.map_or(1, |known| known.wrapping_add(1));
+        values.insert(key.to_owned(), (value.to_vec(), next));
+        Ok(())
+    }
+}
+
+/// When a version is ejected, and for how long.
+#[derive(Debug)]
+pub struct OutlierDetection {
+    /// So many gateway errors in a row; 0 for never.
+    pub consecutive_gateway_errors: u32,
+    /// So many errors in a row; 0 for never.
+    pub consecutive_5xx_errors: u32,
+    /// How long, in seconds, times how often in a row it was ejected.
+    pub base_ejection_time: u32,
+    /// How long at most, in seconds.
+    pub max_ejection_time: u32,
+    /// By each version's index: where its state is kept and who takes its clients. The stable one has none.
+    pub wards: Vec<Option<Ward>>,
+}
+
+/// A version that may be ejected.
+#[derive(Debug)]
+pub struct Ward {
+    /// Where its state is kept.
+    pub key: String,
+    /// Who takes its clients.
+    pub fallback: VersionRef,
+}
+
+/// How a request stands to a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// It may go there.
+    Open(Attempt),
+    /// The version is ejected.
+    Ejected,
+}
+
+/// What its response will say of the version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempt {
+    /// An error counts; a success needs no note, as there was no error before it.
+    Clean,
+    /// An error counts, and a success ends the row.
+    Suspect,
+    /// Whether the version is back.
+    Trial,
+}
+
+/// How a version did with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Performance {
+    /// It answered.
+    Success,
+    /// It answered with an error of its own, such as 500.
+    ServerError,
+    /// It answered 502, 503 or 504, or the proxy could not reach it, or not in time.
+    GatewayError,
+}
+
+/// What a response changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// The version is ejected, for so many seconds.
+    Ejected(u32),
+    /// It is back.
+    Recovered,
+}
+
+impl Performance {
+    /// Reads it off a response: where it came from, as Envoy's `response.code_details` say, and its status.
+    ///
+    /// None where the version had no part in it: what other filters answer (a fault that was injected, authorisation, a rate
+    /// limit), routes without an upstream, a circuit breaker that is open. gRPC's status is not looked at.
+    #[must_use]
+    pub fn of(code_details: &[u8], status: impl FnOnce() -> Option<u16>) -> Option<Self> {
+        if code_details == b"via_upstream" {
+            return Some(match status()? {
+                502..=504 => Performance::GatewayError,
+                500.. => Performance::ServerError,
+                _ => Performance::Success,
+            });
+        }
+        let has = |part: &[u8]| code_details.windows(part.len()).any(|window| window == part);
+        // Envoy's names for its own failures: StreamInfo::ResponseCodeDetailValues.
+        let failed = match code_details {
+            b"no_healthy_upstream"
+            | b"cluster_not_found"
+            | b"upstream_response_timeout"
+            | b"response_timeout"
+            | b"upstream_per_try_timeout"
+            | b"upstream_per_try_idle_timeout"
+            | b"upstream_max_stream_duration_reached" => true,
+            details => details.starts_with(b"upstream_reset_before_response_started") && !has(b"overflow"),
+        };
+        failed.then_some(Performance::GatewayError)
+    }
+}
+
+/// What is known of a version.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Health {
+    gateway_errors: u32,
+    server_errors: u32,
+    /// How often in a row it was ejected.
+    ejections: u32,
+    /// When it may be tried, in Unix seconds; 0 while it is not ejected.
+    until: u64,
+    /// When it came back, in Unix seconds.
+    back: u64,
+}
+
+/// How often a change is tried again that another worker's came before. What is lost then is one error of many.
+const TRIES: usize = 16;
+
+impl OutlierDetection {
+    fn ward(&self, version: &Version) -> Option<&Ward> {
+        self.wards.get(version.index)?.as_ref()
+    }
+
+    /// Makes sure that every version's state is there: the host does not create one atomically.
+    pub fn prepare(&self, memory: &impl Memory) {
+        for ward in self.wards.iter().flatten() {
+            if memory.recall(&ward.key).is_none() {
+                // Whoever comes first, what is written is the same.
+                let _ = memory.remember(&ward.key, &Health::default().written(), None);
+            }
+        }
+    }
+
+    /// Who takes a version's clients while it is ejected.
+    #[must_use]
+    pub fn fallback(&self, version: &Version) -> Option<&VersionRef> {
+        Some(&self.ward(version)?.fallback)
+    }
+
+    /// Whether a request may go to a version at a time, in Unix seconds. None: the version is never ejected.
+    pub fn admit(&self, version: &Version, memory: &impl Memory, now: impl Fn() -> u64) -> Option<Admission> {
+        let ward = self.ward(version)?;
+        for _ in 0..TRIES {
+            let (health, mark) = Health::recalled(memory, ward);
+            if health.until == 0 {
+                let suspect = health.gateway_errors > 0 || health.server_errors > 0;
+                let attempt = if suspect { Attempt::Suspect } else { Attempt::Clean };
+                return Some(Admission::Open(attempt));
+            }
+            let now = now();
+            if now < health.until {
+                return Some(Admission::Ejected);
+            }
+            // The one that can write this goes. Should it never come back, another does after the same time again.
+            let lent = Health {
+                until: now + u64::from(self.term(health.ejections)),
+                ..health
+            };
+            if memory.remember(&ward.key, &lent.written(), mark).is_ok() {
+                return Some(Admission::Open(Attempt::Trial));
+            }
+        }
+        Some(Admission::Ejected)
+    }
+
+    /// Notes how a version did, at a time in Unix seconds.
+    pub fn note(
+        &self,
+        version: &Version,
+        attempt: Attempt,
+        performance: Performance,
+        memory: &impl Memory,
+        now: impl Fn() -> u64,
+    ) -> Option<Change> {
+        if (attempt, performance) == (Attempt::Clean, Performance::Success) {
+            return None;
+        }
+        let ward = self.ward(version)?;
+        for _ in 0..TRIES {
+            let (before, mark) = Health::recalled(memory, ward);
+            let (after, change) = self.next(before, attempt, performance, &now);
+            if after == before || memory.remember(&ward.key, &after.written(), mark).is_ok() {
+                return change;
+            }
+        }
+        None
+    }
+
+    fn next(
+        &self,
+        before: Health,
+        attempt: Attempt,
+        performance: Performance,
+        now: impl Fn() -> u64,
+    ) -> (Health, Option<Change>) {
+        let is_gateway = performance == Performance::GatewayError;
+        let is_error = performance != Performance::Success;
+        let counted = |counts: bool, errors: u32| if counts { errors.saturating_add(1) } else { 0 };
+        let reached = |errors: u32, limit: u32| limit > 0 && errors >= limit;
+        let health = Health {
+            gateway_errors: counted(is_gateway, before.gateway_errors),
+            server_errors: counted(is_error, before.server_errors),
+            ..before
+        };
+        if attempt == Attempt::Trial {
+            let failed = (is_gateway && self.consecutive_gateway_errors > 0)
+                || (is_error && self.consecutive_5xx_errors > 0);
+            return if before.until == 0 {
+                // A newer trial has brought it back.
+                (before, None)
+            } else if failed {
+                self.ejected(health, before.ejections, now())
+            } else {
+                let back = Health {
+                    ejections: before.ejections,
+                    back: now(),
+                    ..Health::default()
+                };
+                (back, Some(Change::Recovered))
+            };
+        }
+        // Requests from before it was ejected say nothing new.
+        if before.until != 0 {
+            return (before, None);
+        }
+        if reached(health.gateway_errors, self.consecutive_gateway_errors)
+            || reached(health.server_errors, self.consecutive_5xx_errors)
+        {
+            let now = now();
+            // Each term in health makes up for one ejection.
+            let healthy = now.saturating_sub(before.back) / u64::from(self.base_ejection_time.max(1));
+            let row = u64::from(before.ejections).saturating_sub(healthy) as u32;
+            return self.ejected(health, row, now);
+        }
+        (health, None)
+    }
+
+    fn ejected(&self, health: Health, row: u32, now: u64) -> (Health, Option<Change>) {
+        let ejections = row.saturating_add(1);
+        let term = self.term(ejections);
+        let ejected = Health {
+            gateway_errors: 0,
+            server_errors: 0,
+            ejections,
+            until: now.saturating_add(u64::from(term)),
+            ..health
+        };
+        (ejected, Some(Change::Ejected(term)))
+    }
+
+    fn term(&self, ejections: u32) -> u32 {
+        let term = self.base_ejection_time.saturating_mul(ejections.max(1));
+        term.min(self.max_ejection_time.max(self.base_ejection_time))
+    }
+}
+
+impl Health {
+    fn recalled(memory: &impl Memory, ward: &Ward) -> (Self, Option<u32>) {
+        match memory.recall(&ward.key) {
+            Some((value, mark)) => (Health::read(&value).unwrap_or_default(), Some(mark)),
+            None => (Health::default(), None),
+        }
+    }
+
+    fn written(&self) -> Vec<u8> {
+        let Health {
+            gateway_errors,
+            server_errors,
+            ejections,
+            until,
+            back,
+        } = self;
+        format!("{gateway_errors} {server_errors} {ejections} {until} {back}").into_bytes()
+    }
+
+    fn read(value: &[u8]) -> Option<Self> {
+        let mut numbers = std::str::from_utf8(value).ok()?.split(' ');
+        let mut small = || numbers.next()?.parse::<u32>().ok();
+        let (gateway_errors, server_errors, ejections) = (small()?, small()?, small()?);
+        let mut large = || numbers.next()?.parse::<u64>().ok();
+        let (until, back) = (large()?, large()?);
+        Some(Health {
+            gateway_errors,
+            server_errors,
+            ejections,
+            until,
+            back,
+        })
+    }
+}
