@@ -134,7 +134,7 @@ impl<V: Clone + PartialEq> Layout<V> {
             taken.extend(run.into_iter().map(|slots| (slots, owner.clone())));
         }
         taken.extend(free.into_iter().map(|slots| (slots, stable.clone())));
-        taken.sort_by_key(|(slots, _)| slots.start);
+        taken.sort_unstable_by_key(|(slots, _)| slots.start);
         let mut runs: Vec<(u32, V)> = Vec::new();
         for (slots, owner) in taken {
             match runs.last_mut() {
@@ -218,7 +218,7 @@ fn take(free: &mut Vec<Range<u32>>, anchor: u32, direction: Direction, want: u32
     }
     taken.retain(|piece| !piece.is_empty());
     kept.retain(|piece| !piece.is_empty());
-    kept.sort_by_key(|piece| piece.start);
+    kept.sort_unstable_by_key(|piece| piece.start);
     *free = kept;
     taken
 }

@@ -251,7 +251,7 @@ impl Edge {
         if !stripped.is_empty() || apps.is_empty() {
             stripped.extend([mirror::TAG, mirror::MARK]);
         }
-        stripped.sort();
+        stripped.sort_unstable();
         stripped.dedup();
         Edge {
             apps,

@@ -34,7 +34,7 @@ if (missing.length > 0) {
 }
 names.filter((name) => !KEPT.has(name)).forEach((name) => module.removeExport(name));
 binaryen.setOptimizeLevel(3);
-binaryen.setShrinkLevel(1);
+binaryen.setShrinkLevel(2);
 module.optimize();
 if (!module.validate()) {
   process.exit(1);
