@@ -41,6 +41,13 @@ test-wasm32: $(RUNNER) .tools/targets ## The core's tests in wasm32, in Node
 test-envoy: dist/pinion.wasm .tools/pinion-panics.wasm $(PYTHON) ## The tests on the oldest and the newest Envoy
 	$(PYTHON) -m pytest
 
+# Ten minutes on two cores; 0.5 is enough for a try. It builds its load generator first, with cargo and a C compiler.
+MILLIONS ?= 5
+
+.PHONY: soak
+soak: dist/pinion.wasm .tools/pinion-leaks.wasm .tools/bin/oha $(PYTHON) ## Send MILLIONS (5) of requests: memory stays
+	MILLIONS=$(MILLIONS) $(PYTHON) -m pytest -s tests/soak
+
 FUZZ_TARGETS := config cookies seals overrides scopes exchange
 # The filter forbids unsafe code, so that a sanitizer, and the nightly toolchain it needs, would find nothing more.
 FUZZ = cd fuzz && $(abspath .tools/bin/cargo-fuzz) run --sanitizer none
@@ -92,17 +99,22 @@ pinionctl: ## Build the command: target/release/pinionctl
 .PHONY: wasm
 wasm: dist/pinion.wasm ## Build the module: dist/pinion.wasm
 
-dist/pinion.wasm: FEATURES :=
+dist/pinion.wasm .tools/pinion-leaks.wasm: FEATURES :=
 # For tests alone: it panics when a request says so.
 .tools/pinion-panics.wasm: FEATURES := --features panic-on-demand
+dist/pinion.wasm .tools/pinion-panics.wasm: WITHOUT :=
+# For the soak alone: it keeps every stream for good.
+.tools/pinion-leaks.wasm: WITHOUT := --without proxy_on_delete
 
-dist/pinion.wasm .tools/pinion-panics.wasm: $(SOURCES) Makefile tools/optimize.mjs tools/node_modules .tools/targets
+MODULES := dist/pinion.wasm .tools/pinion-panics.wasm .tools/pinion-leaks.wasm
+
+$(MODULES): $(SOURCES) Makefile tools/optimize.mjs tools/node_modules .tools/targets
 	cargo fetch --quiet --locked
 	# Where a machine keeps its crates is no part of the module: the same sources give the same checksum.
 	RUSTFLAGS="$$(printf -- '--remap-path-prefix=%s= ' "$${CARGO_HOME:-$$HOME/.cargo}"/registry/src/*)" \
 		cargo build --release --package pinion-module --target wasm32-wasip1 $(FEATURES)
 	@mkdir -p dist
-	node tools/optimize.mjs target/wasm32-wasip1/release/pinion_module.wasm $@
+	node tools/optimize.mjs target/wasm32-wasip1/release/pinion_module.wasm $@ $(WITHOUT)
 
 .PHONY: manifests
 manifests: dist/pinion.wasm ## Istio manifests for the module at URL, with its checksum, in dist/wasmplugin
@@ -119,6 +131,10 @@ clean: ## Remove what was built; .tools stays
 	rm -rf dist tools/node_modules
 
 # What the above needs.
+
+.tools/bin/oha:
+	@command -v cc >/dev/null || { echo "a C compiler is missing: a library of oha is built with it" >&2; exit 1; }
+	cargo install oha --version 1.16.0 --locked --root .tools --quiet
 
 .tools/bin/cargo-fuzz:
 	@command -v c++ >/dev/null || { echo "a C++ compiler is missing: libFuzzer is built with it" >&2; exit 1; }

@@ -1,9 +1,12 @@
 // Makes the module that is shipped of the one that the compiler left: without the exports that it never needs, for a
 // proxy enters the VM for each one that is there, used or not; and optimised.
 //
-//   node tools/optimize.mjs IN OUT
+//   node tools/optimize.mjs IN OUT [--without EXPORT]
+//
+// One export more is left out to see what it is there for.
 
 import { readFileSync, writeFileSync } from "node:fs";
+import { parseArgs } from "node:util";
 import binaryen from "binaryen";
 
 // proxy_on_delete looks unused too, but without it the SDK keeps every stream for good.
@@ -21,7 +24,12 @@ const KEPT = new Set([
   "proxy_on_delete",
 ]);
 
-const [from, to] = process.argv.slice(2);
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { without: { type: "string" } } });
+const [from, to] = positionals;
+if (values.without !== undefined && !KEPT.delete(values.without)) {
+  console.error(`${values.without} is left out anyway`);
+  process.exit(1);
+}
 const before = readFileSync(from);
 const module = binaryen.readBinary(before);
 const names = Array.from({ length: module.getNumExports() }, (_, i) =>
