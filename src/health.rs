@@ -327,3 +327,256 @@ impl Health {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::assign::Share;
+    use crate::version::State;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn version(index: usize) -> VersionRef {
+        Rc::new(Version {
+            name: format!("v{index}"),
+            label: String::new(),
+            state: State::Active,
+            share: Share::NONE,
+            ramp: None,
+            index,
+        })
+    }
+
+    fn watch(gateway: u32, server: u32) -> OutlierDetection {
+        OutlierDetection {
+            consecutive_gateway_errors: gateway,
+            consecutive_5xx_errors: server,
+            base_ejection_time: 10,
+            max_ejection_time: 25,
+            wards: vec![
+                None,
+                Some(Ward {
+                    key: "v1".to_owned(),
+                    fallback: version(0),
+                }),
+            ],
+        }
+    }
+
+    /// A version under watch: requests come, and it does as told.
+    struct Watched(OutlierDetection, VersionRef, Local);
+
+    impl Watched {
+        fn new(gateway: u32, server: u32) -> Self {
+            let watched = Watched(watch(gateway, server), version(1), Local::default());
+            watched.0.prepare(&watched.2);
+            watched
+        }
+
+        fn admit(&self, now: u64) -> Admission {
+            self.0.admit(&self.1, &self.2, || now).unwrap()
+        }
+
+        fn note(&self, attempt: Attempt, performance: Performance, now: u64) -> Option<Change> {
+            self.0.note(&self.1, attempt, performance, &self.2, || now)
+        }
+
+        /// A request that comes and is answered in the same second; None: it did not get there.
+        fn request(&self, performance: Performance, now: u64) -> Option<Option<Change>> {
+            match self.admit(now) {
+                Admission::Open(attempt) => Some(self.note(attempt, performance, now)),
+                Admission::Ejected => None,
+            }
+        }
+    }
+
+    use Performance::{GatewayError as G, ServerError as S, Success as O};
+
+    #[test]
+    fn what_envoy_says_of_a_response_is_a_performance_or_none() {
+        for (details, status, expected) in [
+            ("via_upstream", 200, Some(O)),
+            ("via_upstream", 101, Some(O)),
+            ("via_upstream", 499, Some(O)),
+            ("via_upstream", 500, Some(S)),
+            ("via_upstream", 501, Some(S)),
+            ("via_upstream", 502, Some(G)),
+            ("via_upstream", 503, Some(G)),
+            ("via_upstream", 504, Some(G)),
+            ("via_upstream", 505, Some(S)),
+            ("no_healthy_upstream", 503, Some(G)),
+            ("cluster_not_found", 503, Some(G)),
+            ("upstream_response_timeout", 504, Some(G)),
+            ("response_timeout", 504, Some(G)),
+            ("upstream_per_try_timeout", 504, Some(G)),
+            // Envoy answers gRPC with 200 whatever happened.
+            ("no_healthy_upstream", 200, Some(G)),
+            (
+                "upstream_reset_before_response_started{connection_failure}",
+                503,
+                Some(G),
+            ),
+            (
+                "upstream_reset_before_response_started{remote_reset}",
+                503,
+                Some(G),
+            ),
+            ("upstream_reset_before_response_started{overflow}", 503, None),
+            ("fault_filter_abort", 503, None),
+            ("rbac_access_denied_matched_policy[none]", 403, None),
+            ("ext_authz_denied", 403, None),
+            ("ext_authz_error", 503, None),
+            ("request_rate_limited", 429, None),
+            ("local_rate_limited", 503, None),
+            ("direct_response", 503, None),
+            ("route_not_found", 404, None),
+            ("", 503, None),
+        ] {
+            assert_eq!(
+                Performance::of(details.as_bytes(), || Some(status)),
+                expected,
+                "{details} {status}"
+            );
+        }
+    }
+
+    #[test]
+    fn errors_in_a_row_eject_a_version() {
+        for (gateway, server, row, ejected) in [
+            (3, 0, &[G, G][..], false),
+            (3, 0, &[G, G, G], true),
+            (3, 0, &[G, G, O, G, G], false),
+            (3, 0, &[G, G, S, G, G], false),
+            (3, 0, &[S, S, S, S], false),
+            (0, 3, &[S, G, S], true),
+            (0, 3, &[S, S, O, S, S], false),
+            (3, 4, &[S, G, G, S], true),
+            (3, 4, &[S, S, G, G], true),
+            (3, 5, &[S, S, G, G], false),
+            (1, 0, &[G], true),
+            (3, 0, &[O, O, O, O], false),
+        ] {
+            let watched = Watched::new(gateway, server);
+            let last = row
+                .iter()
+                .map(|performance| watched.request(*performance, 100))
+                .last();
+            let expected = Some(ejected.then_some(Change::Ejected(10)));
+            assert_eq!(last.unwrap(), expected, "{gateway} {server} {row:?}");
+            assert_eq!(
+                watched.admit(101) == Admission::Ejected,
+                ejected,
+                "{gateway} {server} {row:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn one_request_finds_out_whether_it_is_back() {
+        let watched = Watched::new(1, 0);
+        assert_eq!(watched.request(G, 100), Some(Some(Change::Ejected(10))));
+        assert_eq!(watched.admit(109), Admission::Ejected);
+        assert_eq!(watched.admit(110), Admission::Open(Attempt::Trial));
+        // While it is under way, and should it never come back, nobody else goes for as long again.
+        assert_eq!(watched.admit(110), Admission::Ejected);
+        assert_eq!(watched.admit(119), Admission::Ejected);
+        assert_eq!(watched.admit(120), Admission::Open(Attempt::Trial));
+        // What was sent before the ejection says nothing of now.
+        assert_eq!(watched.note(Attempt::Suspect, O, 121), None);
+        assert_eq!(watched.note(Attempt::Clean, G, 121), None);
+        assert_eq!(watched.admit(121), Admission::Ejected);
+        assert_eq!(watched.note(Attempt::Trial, O, 121), Some(Change::Recovered));
+        assert_eq!(watched.admit(121), Admission::Open(Attempt::Clean));
+        // A second trial that comes back later changes nothing.
+        assert_eq!(watched.note(Attempt::Trial, G, 122), None);
+        assert_eq!(watched.admit(122), Admission::Open(Attempt::Clean));
+    }
+
+    #[test]
+    fn it_is_left_alone_longer_each_time_and_health_makes_up_for_it() {
+        let watched = Watched::new(1, 0);
+        assert_eq!(watched.request(G, 100), Some(Some(Change::Ejected(10))));
+        assert_eq!(watched.request(G, 110), Some(Some(Change::Ejected(20))));
+        assert_eq!(watched.admit(129), Admission::Ejected);
+        assert_eq!(watched.request(G, 130), Some(Some(Change::Ejected(25))));
+        assert_eq!(watched.request(O, 155), Some(Some(Change::Recovered)));
+        // Three in a row and one term in health: the next is the third.
+        assert_eq!(watched.request(G, 165), Some(Some(Change::Ejected(25))));
+        assert_eq!(watched.request(O, 190), Some(Some(Change::Recovered)));
+        assert_eq!(watched.request(G, 1000), Some(Some(Change::Ejected(10))));
+    }
+
+    #[test]
+    fn a_trial_is_judged_by_what_is_watched() {
+        for (gateway, server, performance, change) in [
+            (1, 0, S, Change::Recovered),
+            (1, 1, S, Change::Ejected(20)),
+            (0, 1, G, Change::Ejected(20)),
+            (0, 1, S, Change::Ejected(20)),
+            (1, 0, G, Change::Ejected(20)),
+        ] {
+            let watched = Watched::new(gateway, server);
+            assert_eq!(watched.request(G, 100), Some(Some(Change::Ejected(10))));
+            assert_eq!(
+                watched.request(performance, 110),
+                Some(Some(change)),
+                "{gateway} {server} {performance:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_stable_version_is_never_ejected() {
+        let watched = Watched::new(1, 1);
+        assert_eq!(watched.0.admit(&version(0), &watched.2, || 0), None);
+        assert_eq!(
+            watched.0.note(&version(0), Attempt::Clean, G, &watched.2, || 0),
+            None
+        );
+    }
+
+    /// Another worker writes between each reading and writing.
+    struct Crowded(Local);
+
+    impl Memory for Crowded {
+        fn recall(&self, key: &str) -> Option<(Vec<u8>, u32)> {
+            let found = self.0.recall(key);
+            let _ = self.0.remember(key, b"0 0 1 100 0", None);
+            found
+        }
+        fn remember(&self, key: &str, value: &[u8], mark: Option<u32>) -> Result<(), Contended> {
+            self.0.remember(key, value, mark)
+        }
+    }
+
+    #[test]
+    fn who_is_too_slow_does_not_get_the_trial() {
+        let crowded = Crowded(Local::default());
+        crowded.0.remember("v1", b"0 0 1 100 0", None).unwrap();
+        assert_eq!(
+            watch(1, 0).admit(&version(1), &crowded, || 200),
+            Some(Admission::Ejected)
+        );
+    }
+
+    #[test]
+    fn what_stands_there_and_is_no_state_counts_as_none() {
+        for junk in [
+            &b""[..],
+            b"0 0 0 0",
+            b"a b c d e",
+            b"-1 0 0 0 0",
+            b"0 0 0 0 99999999999999999999",
+            b"\xff",
+        ] {
+            let memory = Local::default();
+            memory.remember("v1", junk, None).unwrap();
+            assert_eq!(
+                watch(1, 0).admit(&version(1), &memory, || 0),
+                Some(Admission::Open(Attempt::Clean))
+            );
+        }
+    }
+}
