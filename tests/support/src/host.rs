@@ -163,6 +163,11 @@ impl Drop for Plugin {
     }
 }
 
+/// Empties what the plugins of this thread share.
+pub fn forget() {
+    STATE.with_borrow_mut(|state| state.shared.clear());
+}
+
 /// Sets the clock, in Unix seconds.
 pub fn set_time(now: u64) {
     STATE.with_borrow_mut(|state| state.nanoseconds = now * 1_000_000_000);
