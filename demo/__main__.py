@@ -11,11 +11,11 @@ from contextlib import ExitStack
 
 from harness import envoy
 
-from . import blue_green, canary, dark_launch, mirroring, operator, path_scope
+from . import blue_green, canary, dark_launch, mirroring, operator, path_scope, rollout
 from .report import Report
 from .stage import Stage
 
-SCENARIOS = [blue_green, canary, dark_launch, path_scope, mirroring, operator]
+SCENARIOS = [blue_green, canary, dark_launch, path_scope, mirroring, rollout, operator]
 
 
 def introduce(report: Report) -> None:
