@@ -268,6 +268,12 @@ impl Edge {
         self.scopes.find(host, path)
     }
 
+    /// When the last of all ramps has arrived, in Unix seconds; none where nothing moves.
+    #[must_use]
+    pub fn settled_at(&self) -> Option<u64> {
+        self.apps.iter().filter_map(|app| app.rollout.end()).max()
+    }
+
     /// All apps, in the order of the configuration.
     pub fn apps(&self) -> impl Iterator<Item = &Rc<App>> {
         self.apps.iter()

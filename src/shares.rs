@@ -70,13 +70,16 @@ impl Shares {
 
     /// Shows those apps' shares anew that move, and that no newer configuration has taken over.
     pub fn refresh(&self, owner: Owner, edge: &Edge, now: u64) -> Vec<Reading> {
+        if self.duty == Duty::Elsewhere {
+            return Vec::new();
+        }
         let ours = |app: &&Rc<App>| {
             self.apps
                 .get(&app.name)
                 .is_some_and(|published| published.owner == owner)
         };
         let moving = edge.apps().filter(|app| app.rollout.end().is_some()).filter(ours);
-        self.on_duty(moving.flat_map(|app| shown(app, now)).collect())
+        moving.flat_map(|app| shown(app, now)).collect()
     }
 
     /// Takes the gauges back of those apps that no newer configuration has taken over.

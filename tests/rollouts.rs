@@ -80,8 +80,11 @@ fn the_gauges_follow_a_ramp_and_only_the_newest_configuration_s() {
         shown(100_000, 0),
         "an old configuration keeps its hands off"
     );
+    assert!(new.ticks());
     new.tick();
     assert_eq!(metrics("_slots"), shown(50_000, 50_000));
+    // All has arrived: there is nothing to look at any more.
+    assert!(!new.ticks() && !old.ticks());
 }
 
 fn watched(versions: Value) -> Value {

@@ -24,6 +24,9 @@ impl Surroundings for Rich {
     fn env(&self, _: &str) -> Option<Vec<u8>> {
         Some(vec![b'k'; 32])
     }
+    fn plugin(&self) -> String {
+        String::new()
+    }
 }
 
 #[derive(Arbitrary, Debug)]
@@ -104,8 +107,8 @@ fn judge(json: &[u8]) {
         Ok(config) => {
             if let Role::Edge(edge) = config.role {
                 for app in edge.apps() {
-                    assert!(app.versions.iter().any(|version| version == app.layout.stable()));
-                    let (end, _) = app.layout.runs().last().expect("every slot is somebody's");
+                    assert!(app.versions.iter().any(|version| version == app.rollout.stable()));
+                    let (end, _) = app.rollout.layout(0).runs().last().map(|(end, owner)| (end, owner.clone())).expect("every slot is somebody's");
                     assert_eq!(end, pinion::assign::SLOTS);
                 }
             }

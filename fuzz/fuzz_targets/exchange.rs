@@ -1,4 +1,4 @@
-//! Whole random requests and answers through the SDK's dispatcher, against what must hold of every one: at an edge with
+//! Some random requests and answers in a row through the SDK's dispatcher, against what must hold of every one: at an edge with
 //! plain pins, at one with signed pins, and at a workload.
 #![no_main]
 
@@ -7,22 +7,24 @@ use std::thread::LocalKey;
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use pinion_testing::case::{Answerer, Lines};
-use pinion_testing::host::Plugin;
+use pinion_testing::host::{self, Plugin};
 
 const NOW: u64 = 1_790_000_000;
 const APP: &str = r#""name": "shop", "hosts": ["shop.org", "*.shop.org"],
     "versions": [{"name": "v1", "label": "1.0"}, {"name": "v2", "weight": 10}, {"name": "dark", "weight": 0, "label": "2.0"}, {"name": "gone", "state": "retired"}],
     "stable": "v1",
     "rules": [{"match": [{"headers": {"end-user": {"exact": "tester"}}}], "version": "dark"}],
-    "pin": {"header": "x-pin", "query": "p", "follow": "version", "key": [{"header": "x-user"}]}"#;
+    "pin": {"header": "x-pin", "query": "p", "follow": "version", "key": [{"header": "x-user"}]},
+    "outlierDetection": {"consecutiveGatewayErrors": 1, "baseEjectionTime": "30s"}"#;
+const EXPLAIN: &str = r#""explain": {"allow": "any"}"#;
 const ALLOWED: &str = r#""allow": [{"headers": {"x-tester": {"exact": "yes"}}}]"#;
 const OVERRIDE: &str = r#""header": "x-override", "query": "o", "cookie": "c""#;
 const WORKLOAD: &str = r#"{"stamp": {"from": {"value": "v1"}, "label": {"value": "1.0"}}, "mirror": {"block": [{"paths": ["/payments"]}]}}"#;
 
 thread_local! {
-    static PLAIN: Plugin = started(&format!(r#"{{"apps": [{{{APP}, "override": {{{OVERRIDE}, {ALLOWED}}}}}]}}"#));
+    static PLAIN: Plugin = started(&format!(r#"{{{EXPLAIN}, "apps": [{{{APP}, "override": {{{OVERRIDE}, {ALLOWED}}}}}]}}"#));
     static SIGNED: Plugin = started(&format!(
-        r#"{{"keys": [{{"id": "k1", "env": "PINION_KEY"}}], "apps": [{{{APP}, "override": {{{OVERRIDE}}}}}]}}"#
+        r#"{{{EXPLAIN}, "keys": [{{"id": "k1", "env": "PINION_KEY"}}], "apps": [{{{APP}, "override": {{{OVERRIDE}}}}}]}}"#
     ));
     static AT_WORKLOAD: Plugin = started(WORKLOAD);
 }
@@ -31,9 +33,10 @@ fn started(config: &str) -> Plugin {
     Plugin::start(pinion::proxy::start, config.as_bytes(), NOW).expect("it is good")
 }
 
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 16] = [
     "cookie", "x-app-version", "x-pin", "x-user", "x-override", "x-tester", "end-user", "x-mirrored", "x-pinion-mirror",
-    "origin", "access-control-request-method", "x-forwarded-proto", "cache-control", "expires",
+    "origin", "access-control-request-method", "x-forwarded-proto", "cache-control", "expires", "sec-fetch-mode",
+    "x-pinion-explain",
 ];
 
 #[derive(Arbitrary, Debug)]
@@ -47,6 +50,8 @@ enum Place {
 struct Input {
     place: Place,
     options: bool,
+    later: u8,
+    fails: bool,
     in_app: bool,
     host: Vec<u8>,
     path: Vec<u8>,
@@ -66,6 +71,13 @@ impl Input {
         request.extend(named(&self.headers));
         request
     }
+
+    fn answer(&self) -> Lines {
+        let status: &[u8] = if self.fails { b"503" } else { b"200" };
+        let mut answer = vec![(":status".to_owned(), status.to_vec())];
+        answer.extend(named(&self.answer));
+        answer
+    }
 }
 
 fn named(lines: &[(u8, Vec<u8>)]) -> Lines {
@@ -78,10 +90,18 @@ fn all<'a>(lines: &'a Lines, name: &str) -> Vec<&'a [u8]> {
     lines.iter().filter(|(field, _)| field == name).map(|(_, value)| value.as_slice()).collect()
 }
 
-fuzz_target!(|input: Input| match input.place {
-    Place::Plain => at_edge(&PLAIN, &input),
-    Place::Signed => at_edge(&SIGNED, &input),
-    Place::Workload => at_workload(&input),
+fuzz_target!(|inputs: Vec<Input>| {
+    host::forget();
+    let mut now = NOW;
+    for input in inputs.into_iter().take(8) {
+        now += u64::from(input.later);
+        host::set_time(now);
+        match input.place {
+            Place::Plain => at_edge(&PLAIN, &input),
+            Place::Signed => at_edge(&SIGNED, &input),
+            Place::Workload => at_workload(&input),
+        }
+    }
 });
 
 fn at_edge(plugin: &'static LocalKey<Plugin>, input: &Input) {
@@ -90,7 +110,7 @@ fn at_edge(plugin: &'static LocalKey<Plugin>, input: &Input) {
     let has = |name: &str, wanted: &[u8]| all(&request, name) == [wanted];
     let forced = has("end-user", b"tester") || (!signed && has("x-tester", b"yes"));
     let said = all(&named(&input.answer), "x-app-version").len();
-    let seen = plugin.with(|plugin| plugin.exchange(request.clone(), Answerer::ViaUpstream, named(&input.answer)));
+    let seen = plugin.with(|plugin| plugin.exchange(request.clone(), Answerer::ViaUpstream, input.answer()));
     let routes = all(&seen.upstream, "x-app-version");
     assert!(if input.in_app { routes.len() == 1 } else { routes.len() <= 1 });
     for route in routes {
@@ -100,19 +120,23 @@ fn at_edge(plugin: &'static LocalKey<Plugin>, input: &Input) {
     assert!(all(&seen.upstream, "x-mirrored").is_empty() && all(&seen.upstream, "x-pinion-mirror").is_empty());
     for cookie in all(&seen.response, "set-cookie") {
         let cookie = std::str::from_utf8(cookie).expect("made here");
-        let pin = cookie.strip_prefix("pinion-shop=v1~1790000000~0~").or(cookie.strip_prefix("pinion-shop=v2~1790000000~0~"));
+        let pin = cookie.strip_prefix("pinion-shop=v1~179000").or(cookie.strip_prefix("pinion-shop=v2~179000"));
         match pin {
             Some(rest) => assert_eq!(rest.contains("~k1~"), signed, "{cookie}"),
             // Nobody here holds a token, so a cookie that holds one can only end.
             None => assert!(cookie.starts_with("c=; "), "{cookie}"),
         }
     }
+    for decision in all(&seen.response, "x-pinion-decision") {
+        let ours = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"\"=, ".contains(b);
+        assert!(decision.starts_with(b"app=") && decision.iter().all(ours));
+    }
     let stamps = all(&seen.response, "x-app-version");
     assert!(stamps.len() >= said && (said > 0 || stamps.iter().all(|stamp| [&b"1.0"[..], b"v2", b"2.0"].contains(stamp))));
 }
 
 fn at_workload(input: &Input) {
-    let seen = AT_WORKLOAD.with(|plugin| plugin.exchange(input.request(), Answerer::ViaUpstream, named(&input.answer)));
+    let seen = AT_WORKLOAD.with(|plugin| plugin.exchange(input.request(), Answerer::ViaUpstream, input.answer()));
     let tags = all(&seen.upstream, "x-mirrored");
     assert!(tags.is_empty() || tags == [b"true"]);
     assert!(!seen.blocked || tags == [b"true"], "a live request was blocked");

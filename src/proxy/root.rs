@@ -54,7 +54,7 @@ impl RootContext for Root {
         }
         if let Role::Edge(edge) = &config.role {
             host::show(SHARES.with_borrow_mut(|shares| shares.publish(self.id, edge, World.now())));
-            if edge.apps().any(|app| app.rollout.end().is_some()) {
+            if edge.settled_at().is_some() {
                 host::tick_every(TICK);
             }
             for watch in edge.apps().filter_map(|app| app.outlier_detection.as_ref()) {
@@ -67,7 +67,11 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         if let Some(Role::Edge(edge)) = self.config.as_deref().map(|config| &config.role) {
-            host::show(SHARES.with_borrow(|shares| shares.refresh(self.id, edge, World.now())));
+            let now = World.now();
+            host::show(SHARES.with_borrow(|shares| shares.refresh(self.id, edge, now)));
+            if edge.settled_at().is_none_or(|end| end <= now) {
+                host::tick_every(Duration::ZERO);
+            }
         }
     }
 

@@ -5,7 +5,7 @@
 //! outside of its callback fails.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use crate::case::{self, Answerer, Case, Lines, Seen};
@@ -48,7 +48,9 @@ struct State {
     calls: Vec<String>,
     contexts: u32,
     shared: BTreeMap<String, (Vec<u8>, u32)>,
-    tick: u32,
+    /// The root context in hand, and those that want to be called by the clock.
+    root: u32,
+    ticking: BTreeSet<u32>,
 }
 
 thread_local! {
@@ -83,6 +85,7 @@ impl Plugin {
             state.nanoseconds = now * 1_000_000_000;
             state.logs.clear();
             state.contexts += 1;
+            state.root = state.contexts;
             state.contexts
         });
         exports::proxy_on_context_create(root, 0);
@@ -93,9 +96,15 @@ impl Plugin {
 
     /// Lets the tick come, if the filter has asked for one.
     pub fn tick(&self) {
-        if STATE.with_borrow(|state| state.tick > 0) {
+        if self.ticks() {
+            STATE.with_borrow_mut(|state| state.root = self.root);
             exports::proxy_on_tick(self.root);
         }
+    }
+
+    /// Whether the filter wants to be called by the clock.
+    pub fn ticks(&self) -> bool {
+        STATE.with_borrow(|state| state.ticking.contains(&self.root))
     }
 
     /// Sends a request through the filter, and its answer back.
@@ -416,7 +425,10 @@ impl State {
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_set_tick_period_milliseconds(period: u32) -> u32 {
-    STATE.with_borrow_mut(|state| state.tick = period);
+    STATE.with_borrow_mut(|state| match period {
+        0 => state.ticking.remove(&state.root),
+        _ => state.ticking.insert(state.root),
+    });
     OK
 }
 
