@@ -19,7 +19,10 @@ CONFIG = {
             "stable": "v1",
             "rules": [
                 {"match": [{"headers": {"end-user": {"regex": "[a-z]+@example[.]com"}}}], "version": "dark"},
-                {"match": [{"cookies": {"group": {"prefix": "beta"}}, "queryParams": {"p": {"exact": "1"}}}], "version": "dark"},
+                {
+                    "match": [{"cookies": {"group": {"prefix": "beta"}}, "queryParams": {"p": {"exact": "1"}}}],
+                    "version": "dark",
+                },
             ],
             "pin": {"header": "x-version-pin", "query": "dpl", "key": [{"header": "x-user-id"}]},
             "override": {"header": "x-override", "query": "o", "allow": [{"headers": {"x-tester": {"exact": "yes"}}}]},
@@ -27,7 +30,10 @@ CONFIG = {
         {"name": "deep", "hosts": ["shop.example.com"], "paths": ["/a/b"], "versions": [{"name": "v1"}]},
     ]
 }
-WORKLOAD = {"stamp": {"from": {"value": "v1"}, "label": {"value": "1.0"}}, "mirror": {"block": [{"paths": ["/payments"]}]}}
+WORKLOAD = {
+    "stamp": {"from": {"value": "v1"}, "label": {"value": "1.0"}},
+    "mirror": {"block": [{"paths": ["/payments"]}]},
+}
 
 EVERY_BYTE = bytes(b for b in range(1, 256) if b not in b"\r\n")
 
