@@ -11,6 +11,7 @@ from harness import bootstrap as make
 from harness.client import Connection
 from harness.envoy import ROOT, Envoy, load, walk
 from harness.upstream import Upstream
+from harness.websocket import EchoServer, WebSocket
 
 
 def swapped(value: str) -> str:
@@ -78,37 +79,18 @@ def towards(i: int) -> dict:
     return make.resource({"apps": [{"name": "shop", "versions": versions, "stable": f"v{i % 2}"}]})
 
 
-async def websocket(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """An upgraded connection."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"GET /ws HTTP/1.1\r\nhost: shop\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
-    assert head.startswith(b"HTTP/1.1 101") and b"x-app-version: l0" in head.lower(), head
-    return reader, writer
-
-
-async def echo_server() -> asyncio.Server:
-    """Takes an upgrade and sends every byte back."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
-        while data := await reader.read(1024):
-            writer.write(data)
-        writer.close()
-
-    return await asyncio.start_server(serve, "127.0.0.1", 0)
-
-
 def test_200_updates_under_load_lose_and_mix_nothing(binary, start, tmp_path):
     upstreams = {name: start(Upstream(name)) for name in ("v0", "v1")}
     path = tmp_path / "pinion.yaml"
     path.write_text(yaml.safe_dump(towards(0)))
 
     async def run() -> None:
-        sockets = await echo_server()
+        async with EchoServer() as sockets:
+            await under_load(sockets)
+
+    async def under_load(sockets: EchoServer) -> None:
         clusters = [make.cluster(name, upstream.port) for name, upstream in upstreams.items()]
-        clusters.append(make.cluster("ws", sockets.sockets[0].getsockname()[1]))
+        clusters.append(make.cluster("ws", sockets.port))
         routes = [
             {"match": {"prefix": "/ws"}, "route": {"cluster": "ws"}},
             *(make.to(name, x_app_version=name) for name in upstreams),
@@ -118,7 +100,8 @@ def test_200_updates_under_load_lose_and_mix_nothing(binary, start, tmp_path):
         envoy = await asyncio.to_thread(
             start, Envoy(make.bootstrap([listener], clusters), binary=binary, concurrency=2)
         )
-        reader, writer = await websocket(envoy.port())
+        opened = await WebSocket.open(envoy.port())
+        assert ("x-app-version", "l0") in opened.headers, opened.headers
         given, done, seen = 0, False, 0
 
         async def load() -> None:
@@ -150,9 +133,7 @@ def test_200_updates_under_load_lose_and_mix_nothing(binary, start, tmp_path):
         await asyncio.gather(*loads)
         assert seen > UPDATES, seen
         # The WebSocket was opened under the first configuration and is still there.
-        writer.write(b"hello")
-        assert await asyncio.wait_for(reader.readexactly(5), 20) == b"hello"
-        writer.close()
-        sockets.close()
+        assert await opened.echoes(b"hello")
+        opened.close()
 
     asyncio.run(run())

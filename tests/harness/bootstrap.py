@@ -91,12 +91,23 @@ def jwt_authn() -> dict:
     return {"name": "envoy.filters.http.jwt_authn", "typed_config": config}
 
 
-def cluster(name: str, port: int | None) -> dict:
+HTTP2 = {
+    "typed_extension_protocol_options": {
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": f"{TYPE}.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "explicit_http_config": {"http2_protocol_options": {}},
+        }
+    }
+}
+"""What a cluster has that is spoken to in HTTP/2."""
+
+
+def cluster(name: str, port: int | None, **more: Any) -> dict:
     """A cluster of one endpoint, or of none."""
     address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
     endpoints = [] if port is None else [{"lb_endpoints": [{"endpoint": {"address": address}}]}]
     assignment = {"cluster_name": name, "endpoints": endpoints}
-    return {"name": name, "connect_timeout": "5s", "load_assignment": assignment}
+    return {"name": name, "connect_timeout": "5s", "load_assignment": assignment, **more}
 
 
 def listener(name: str, filters: list[dict], routes: list[dict], **manager: Any) -> dict:

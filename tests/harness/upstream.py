@@ -23,11 +23,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 SEEN: deque[dict] = deque(maxlen=10_000)
 
+LONGEST_HEAD = 256 * 1024
+"""Above what any Envoy of the tests lets through, so that it is never the upstream that refuses."""
+
 
 class Server(asyncio.Protocol):
     def __init__(self, version: str):
         self.version = version
-        self.h11 = h11.Connection(h11.SERVER)
+        self.h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=LONGEST_HEAD)
         self.request: h11.Request | None = None
 
     def connection_made(self, transport):
@@ -36,7 +39,11 @@ class Server(asyncio.Protocol):
     def data_received(self, data):
         self.h11.receive_data(data)
         while True:
-            event = self.h11.next_event()
+            try:
+                event = self.h11.next_event()
+            except h11.RemoteProtocolError:
+                self.transport.close()
+                return
             if isinstance(event, h11.Request):
                 self.request = event
             elif isinstance(event, h11.EndOfMessage):
@@ -69,7 +76,9 @@ class Server(asyncio.Protocol):
         lines = [("content-type", "application/json"), ("content-length", str(len(body))), *json.loads(told)]
         encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in lines]
         head = self.h11.send(h11.Response(status_code=200, headers=encoded))
-        self.transport.write(head + self.h11.send(h11.Data(data=body)) + self.h11.send(h11.EndOfMessage()))
+        # After HEAD there is nothing to send behind the head.
+        rest = b"" if self.request.method == b"HEAD" else self.h11.send(h11.Data(data=body))
+        self.transport.write(head + rest + self.h11.send(h11.EndOfMessage()))
 
 
 class Upstream:
