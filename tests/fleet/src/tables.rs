@@ -133,7 +133,7 @@ pub(crate) fn ejection(plan: &ejection::Plan, seen: &ejection::Seen) {
             counts(&|record| record.errors as usize),
         ),
         (
-            "until it ejects v2, from the first failure",
+            "until it ejects v2, from when v2 begins to fail",
             seconds(&|record| record.ejected.unwrap_or(never) - outage.start),
         ),
         ("a proxy's trials", counts(&|record| record.trials.len())),
