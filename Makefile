@@ -48,6 +48,11 @@ MILLIONS ?= 5
 soak: dist/pinion.wasm .tools/pinion-leaks.wasm .tools/bin/oha $(PYTHON) ## Send MILLIONS (5) of requests: memory stays
 	MILLIONS=$(MILLIONS) $(PYTHON) -m pytest -s tests/soak
 
+# Some minutes on two cores. Its small sister, with the same promises, is one of the native tests.
+.PHONY: fleet
+fleet: ## Simulate a fleet: a thousand proxies, a million keys, a ramp, an ejection; figures and pictures
+	cargo run --release --package pinion-fleet -- --out docs/images
+
 FUZZ_TARGETS := config cookies seals overrides scopes exchange
 # The filter forbids unsafe code, so that a sanitizer, and the nightly toolchain it needs, would find nothing more.
 FUZZ = cd fuzz && $(abspath .tools/bin/cargo-fuzz) run --sanitizer none

@@ -125,6 +125,8 @@ impl Surroundings for Nowhere {
 pub struct App {
     /// Salts assignment, names cookie and metrics.
     pub name: String,
+    /// Its place in the configuration, from 0.
+    pub index: usize,
     /// Off is the kill switch.
     pub enabled: bool,
     /// All its versions, in the order of the configuration.
@@ -191,6 +193,15 @@ impl fmt::Display for ConfigErrors {
 impl std::error::Error for ConfigErrors {}
 
 impl Config {
+    /// The edge, if it is one.
+    #[must_use]
+    pub fn edge(&self) -> Option<&Edge> {
+        match &self.role {
+            Role::Edge(edge) => Some(edge),
+            Role::Workload(_) => None,
+        }
+    }
+
     /// Reads and checks a configuration in JSON.
     ///
     /// # Errors

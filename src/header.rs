@@ -15,6 +15,11 @@ pub trait Headers {
         self.lines(name).next()
     }
 
+    /// The first line of a field, for who asks for one or two of them: a host may then spare itself reading all.
+    fn single<'a>(&'a self, name: &'a str) -> Option<Cow<'a, [u8]>> {
+        self.first(name).map(Cow::Borrowed)
+    }
+
     /// The field's whole value: its lines joined with a comma (RFC 9110 section 5.3). None if it is absent.
     fn joined<'a>(&'a self, name: &'a str) -> Option<Cow<'a, [u8]>> {
         let mut lines = self.lines(name);

@@ -37,6 +37,9 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// How many there are.
+    pub const COUNT: usize = Reason::Fallback as usize + 1;
+
     /// The reason's name in metrics and logs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -275,7 +278,12 @@ pub fn stamp<'a, H: Headers + ?Sized>(decision: &'a Decision, response: &H) -> S
     let app = &decision.app;
     let version = &decision.version;
     let mut edits = Vec::new();
-    let agreement = match response.joined(app.response_header.as_str()) {
+    // What looks at more of the response comes first.
+    let gifts = decision
+        .gifts
+        .as_ref()
+        .filter(|_| !cache::may_be_shared(response));
+    let agreement = match response.single(app.response_header.as_str()) {
         Some(said) if *said == *version.name.as_bytes() || *said == *version.label.as_bytes() => {
             Agreement::Match
         }
@@ -290,9 +298,7 @@ pub fn stamp<'a, H: Headers + ?Sized>(decision: &'a Decision, response: &H) -> S
     };
     if decision.is_observed() {
         edits.clear();
-    } else if let Some(gifts) = &decision.gifts
-        && !cache::may_be_shared(response)
-    {
+    } else if let Some(gifts) = gifts {
         edits.extend(pin_edits(app, gifts));
         edits.extend(override_edit(app, gifts));
     }

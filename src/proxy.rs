@@ -1,5 +1,6 @@
 //! The glue to a Proxy-Wasm host: read, ask the core, apply. No decision is made here.
 
+mod counters;
 mod host;
 mod root;
 mod stream;

@@ -308,8 +308,14 @@ fn an_exchange_costs_these_host_calls() {
     };
     let stamped = [
         "property response.code_details",
+        "get 2 x-app-version",
+        "replace 2 x-app-version",
+    ];
+    let given = [
+        "property response.code_details",
         "map 2",
         "replace 2 x-app-version",
+        "add 2 set-cookie",
     ];
     for (what, request, by, calls) in [
         (
@@ -328,8 +334,7 @@ fn an_exchange_costs_these_host_calls() {
             Answerer::ViaUpstream,
             [
                 &["map 0", "time", "replace 0 x-app-version", "increment"][..],
-                &stamped,
-                &["add 2 set-cookie"],
+                &given,
             ]
             .concat(),
         ),

@@ -198,30 +198,34 @@ fn what_ramps_and_ejections_cost_in_host_calls() {
             ("x-user", "bob"),
         ])
     };
-    for (config, read) in [
-        (
-            app(json!({})),
-            &["map 0", "replace 0 x-app-version", "increment"][..],
-        ),
+    let stamped = ["get 2 x-app-version", "replace 2 x-app-version"];
+    for (config, asked, answered) in [
+        (app(json!({})), &["map 0"][..], &[][..]),
         (
             app(json!({"versions": [{"name": "v1"}, {"name": "v2", "weight": 1, "ramp": ramp}]})),
-            &["map 0", "time", "replace 0 x-app-version", "increment"],
+            &["map 0", "time"],
+            &[],
         ),
         (
             app(json!({"versions": [{"name": "v1"}, {"name": "v2", "weight": 100}], "outlierDetection": {}})),
-            &["map 0", "recall", "replace 0 x-app-version", "increment"],
+            &["map 0", "recall"],
+            &["get 2 :status"],
         ),
     ] {
         let plugin = start(&config);
         for _ in 0..2 {
             plugin.exchange(keyed(), Answerer::ViaUpstream, lines(&[(":status", "200")]));
         }
-        let answered = [
+        let routed = [
+            "replace 0 x-app-version",
+            "increment",
             "property response.code_details",
-            "map 2",
-            "replace 2 x-app-version",
         ];
-        assert_eq!(host::calls(), [read, &answered].concat(), "{config}");
+        assert_eq!(
+            host::calls(),
+            [asked, &routed, answered, &stamped].concat(),
+            "{config}"
+        );
     }
 }
 

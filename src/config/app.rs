@@ -37,7 +37,7 @@ pub(super) fn apps(
     let mut names = Vec::new();
     // Each app is held against those before it, so that a clash has a place.
     list.list(|cursor| {
-        let placed = app(&cursor, around, signing, &mut names)?;
+        let placed = app(&cursor, around, signing, &mut names, known.0.len())?;
         add(&cursor, placed, &mut known)
     })?;
     Ok(known)
@@ -80,6 +80,7 @@ fn app(
     around: &impl Surroundings,
     signing: &Checked<Option<Rc<Keys>>>,
     names: &mut Vec<String>,
+    index: usize,
 ) -> Checked<Placed> {
     cursor.object(|fields| {
         let name = fields.required("name", |cursor| {
@@ -138,6 +139,7 @@ fn app(
         Ok(Placed {
             app: Rc::new(App {
                 name: name?,
+                index,
                 enabled: enabled?,
                 versions: versions.all,
                 rollout: versions.rollout,

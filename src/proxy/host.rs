@@ -2,6 +2,7 @@
 //!
 //! The SDK's calls panic on a status that the host is not known to give. Here they are made only where it can't.
 
+use std::borrow::Cow;
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -43,7 +44,7 @@ impl HostHeaders {
 
     /// A response's status.
     pub(super) fn status(&self) -> Option<u16> {
-        std::str::from_utf8(self.first(":status")?).ok()?.parse().ok()
+        std::str::from_utf8(&self.single(":status")?).ok()?.parse().ok()
     }
 
     /// Does what is told to these headers on the host.
@@ -62,6 +63,16 @@ impl HostHeaders {
 }
 
 impl Headers for HostHeaders {
+    fn single<'a>(&'a self, name: &'a str) -> Option<Cow<'a, [u8]>> {
+        if self.read.get().is_some() {
+            return self.first(name).map(Cow::Borrowed);
+        }
+        hostcalls::get_map_value_bytes(self.map, name)
+            .ok()
+            .flatten()
+            .map(Cow::Owned)
+    }
+
     fn lines<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.read
             .get_or_init(|| hostcalls::get_map_bytes(self.map).unwrap_or_default())
@@ -180,24 +191,34 @@ pub(super) fn configuration(size: usize) -> Bytes {
 }
 
 /// Adds one to a counter.
-pub(super) fn count(counter: &Metric<'_>) {
-    if let Some(id) = metric(MetricType::Counter, &counter.name()) {
-        // Refused only for an id that was never defined.
-        let _ = hostcalls::increment_metric(id, 1);
+pub(super) fn count(metric: &Metric<'_>) {
+    if let Some(id) = counter(metric) {
+        increment(id);
     }
+}
+
+/// A counter's id.
+pub(super) fn counter(metric: &Metric<'_>) -> Option<u32> {
+    defined(MetricType::Counter, &metric.name())
+}
+
+/// Adds one to the counter of that id.
+pub(super) fn increment(id: u32) {
+    // Refused only for an id that was never defined.
+    let _ = hostcalls::increment_metric(id, 1);
 }
 
 /// Sets gauges.
 pub(super) fn show(readings: Vec<Reading>) {
     for reading in readings {
-        if let Some(id) = metric(MetricType::Gauge, &reading.name) {
+        if let Some(id) = defined(MetricType::Gauge, &reading.name) {
             let _ = hostcalls::record_metric(id, u64::from(reading.slots));
         }
     }
 }
 
 /// A metric's id. Each name is defined once in a VM, as every definition costs the host memory for good.
-fn metric(kind: MetricType, name: &str) -> Option<u32> {
+fn defined(kind: MetricType, name: &str) -> Option<u32> {
     thread_local! {
         static IDS: RefCell<BTreeMap<String, u32>> = const { RefCell::new(BTreeMap::new()) };
     }

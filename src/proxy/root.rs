@@ -9,7 +9,7 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
 use super::host::{self, World};
-use super::stream::Stream;
+use super::stream::{Served, Stream};
 use crate::ambient::Ambient;
 use crate::config::{App, Conduct, Config, Edge, Role};
 use crate::shares::{Owner, Shares};
@@ -26,12 +26,16 @@ const TICK: Duration = Duration::from_secs(1);
 
 pub(super) struct Root {
     id: Owner,
-    config: Option<Rc<Config>>,
+    served: Option<Rc<Served>>,
 }
 
 impl Root {
     pub(super) fn new(id: Owner) -> Self {
-        Root { id, config: None }
+        Root { id, served: None }
+    }
+
+    fn edge(&self) -> Option<&Edge> {
+        self.served.as_ref()?.config.edge()
     }
 }
 
@@ -52,7 +56,8 @@ impl RootContext for Root {
         for warning in &config.warnings {
             warn!("{warning}");
         }
-        if let Role::Edge(edge) = &config.role {
+        self.served = Some(Rc::new(Served::new(config)));
+        if let Some(edge) = self.edge() {
             host::show(SHARES.with_borrow_mut(|shares| shares.publish(self.id, edge, World.now())));
             if edge.settled_at().is_some() {
                 host::tick_every(TICK);
@@ -61,12 +66,11 @@ impl RootContext for Root {
                 watch.prepare(&World);
             }
         }
-        self.config = Some(Rc::new(config));
         true
     }
 
     fn on_tick(&mut self) {
-        if let Some(Role::Edge(edge)) = self.config.as_deref().map(|config| &config.role) {
+        if let Some(edge) = self.edge() {
             let now = World.now();
             host::show(SHARES.with_borrow(|shares| shares.refresh(self.id, edge, now)));
             if edge.settled_at().is_none_or(|end| end <= now) {
@@ -77,7 +81,7 @@ impl RootContext for Root {
 
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
         SHARES.with_borrow_mut(Shares::serve);
-        Some(Box::new(Stream::new(self.config.clone())))
+        Some(Box::new(Stream::new(self.served.clone())))
     }
 
     fn get_type(&self) -> Option<ContextType> {

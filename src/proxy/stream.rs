@@ -6,6 +6,7 @@ use log::{info, warn};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
+use super::counters::Counters;
 use super::host::{self, HostHeaders, World};
 use crate::config::{AccessLog, Config, Edge, Role};
 use crate::health::Change;
@@ -13,19 +14,45 @@ use crate::metrics::Metric;
 use crate::policy::{self, Agreement, Decision};
 use crate::workload::{Outcome, Workload};
 
+/// A configuration and what counts under it.
+pub(super) struct Served {
+    pub(super) config: Config,
+    counters: Option<Counters>,
+}
+
+impl Served {
+    pub(super) fn new(config: Config) -> Self {
+        let counters = config.edge().map(Counters::new);
+        Served { config, counters }
+    }
+
+    fn role(&self) -> &Role {
+        &self.config.role
+    }
+}
+
 pub(super) struct Stream {
-    config: Option<Rc<Config>>,
+    served: Option<Rc<Served>>,
     decision: Option<Decision>,
     /// Whether the response says why it went where it went.
     explains: bool,
 }
 
 impl Stream {
-    pub(super) fn new(config: Option<Rc<Config>>) -> Self {
+    pub(super) fn new(served: Option<Rc<Served>>) -> Self {
         Stream {
-            config,
+            served,
             decision: None,
             explains: false,
+        }
+    }
+}
+
+impl Stream {
+    fn count(&self) {
+        let counters = self.served.as_ref().and_then(|served| served.counters.as_ref());
+        if let (Some(decision), Some(counters)) = (&self.decision, counters) {
+            count(decision, counters);
         }
     }
 }
@@ -36,10 +63,11 @@ impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
         #[cfg(feature = "panic-on-demand")]
         panic_on_demand();
-        match self.config.as_deref().map(|config| &config.role) {
+        match self.served.as_deref().map(Served::role) {
             Some(Role::Edge(edge)) => {
                 let headers = HostHeaders::request();
                 self.decision = decide(edge, &headers);
+                self.count();
                 self.explains = policy::is_asked_why(edge, &headers, self.decision.as_ref(), &World);
                 Action::Continue
             }
@@ -49,7 +77,7 @@ impl HttpContext for Stream {
     }
 
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
-        match (self.config.as_deref().map(|config| &config.role), &self.decision) {
+        match (self.served.as_deref().map(Served::role), &self.decision) {
             (Some(Role::Edge(_)), Some(decision)) => answered(decision),
             (Some(Role::Workload(workload)), _) => stamp_served(workload),
             _ => {}
@@ -64,20 +92,18 @@ impl HttpContext for Stream {
 fn decide(edge: &Edge, headers: &HostHeaders) -> Option<Decision> {
     let decision = policy::decide(edge, headers, &World);
     headers.apply(policy::request_edits(edge, headers, decision.as_ref()));
-    if let Some(decision) = &decision {
-        count(decision);
-        if edge.access_log == AccessLog::On {
-            host::note("pinion_reason", decision.reason.as_str());
-            host::note("pinion_app", &decision.app.name);
-        }
+    if let Some(decision) = &decision
+        && edge.access_log == AccessLog::On
+    {
+        host::note("pinion_reason", decision.reason.as_str());
+        host::note("pinion_app", &decision.app.name);
     }
     decision
 }
 
-fn count(decision: &Decision) {
-    let (app, version) = (&decision.app.name, &decision.version.name);
-    let reason = decision.reason.as_str();
-    host::count(&Metric::Requests { app, version, reason });
+fn count(decision: &Decision, counters: &Counters) {
+    counters.count(decision);
+    let app = &decision.app.name;
     if let Some(cause) = decision.rejected {
         let cause = cause.as_str();
         host::count(&Metric::PinsRejected { app, cause });

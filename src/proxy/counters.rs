@@ -1,0 +1,57 @@
+//! The counters of decided requests, each defined when it first counts, and from then on found without its name.
+
+use std::cell::RefCell;
+
+use super::host;
+use crate::config::Edge;
+use crate::metrics::Metric;
+use crate::policy::{Decision, Reason};
+
+/// One configuration's counters in one VM.
+pub(super) struct Counters {
+    /// Where each app's ids begin.
+    starts: Vec<usize>,
+    ids: RefCell<Vec<Option<u32>>>,
+}
+
+impl Counters {
+    pub(super) fn new(edge: &Edge) -> Self {
+        let mut end = 0;
+        let starts = edge.apps().map(|app| {
+            let start = end;
+            end += app.versions.len() * Reason::COUNT;
+            start
+        });
+        let starts = starts.collect();
+        Counters {
+            starts,
+            ids: RefCell::new(vec![None; end]),
+        }
+    }
+
+    /// Counts a decided request.
+    pub(super) fn count(&self, decision: &Decision) {
+        let Decision {
+            app, version, reason, ..
+        } = decision;
+        let place = self
+            .starts
+            .get(app.index)
+            .map(|start| start + version.index * Reason::COUNT + *reason as usize);
+        let mut ids = self.ids.borrow_mut();
+        let Some(id) = place.and_then(|place| ids.get_mut(place)) else {
+            return;
+        };
+        if id.is_none() {
+            let reason = reason.as_str();
+            *id = host::counter(&Metric::Requests {
+                app: &app.name,
+                version: &version.name,
+                reason,
+            });
+        }
+        if let Some(id) = *id {
+            host::increment(id);
+        }
+    }
+}

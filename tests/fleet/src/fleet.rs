@@ -1,0 +1,149 @@
+//! Proxies and their clocks. A proxy is the core's own [`Edge`], read from the configuration as a real one
+//! reads it, with a clock and a memory of its own; proxies share nothing.
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use pinion::ambient::Ambient;
+use pinion::assign::Slot;
+use pinion::config::{App, Config, Edge, Nowhere, Role, parse_timestamp};
+use pinion::health::{Contended, Local, Memory};
+
+use crate::chance::Chance;
+
+/// When simulated time is 0.
+pub const START: &str = "2026-11-21T09:00:00Z";
+
+/// How the proxies' clocks stand to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clocks {
+    /// All show the same.
+    Agree,
+    /// One second's deviation, and a hundredth of them off by half a minute.
+    Skewed,
+}
+
+/// How far a clock that is badly off is off, in seconds.
+pub const BADLY: f64 = 30.0;
+
+impl Clocks {
+    /// How far each proxy's clock is ahead, in seconds.
+    #[must_use]
+    pub fn offsets(self, proxies: usize) -> Vec<f64> {
+        let mut offsets = vec![0.0; proxies];
+        if self == Clocks::Skewed {
+            for (i, offset) in offsets.iter_mut().enumerate() {
+                *offset = Chance::of(0xc10c, i).normal();
+            }
+            for (i, offset) in offsets.iter_mut().take((proxies / 100).max(2)).enumerate() {
+                *offset = if i % 2 == 0 { BADLY } else { -BADLY };
+            }
+        }
+        offsets
+    }
+}
+
+/// One proxy of the fleet.
+#[derive(Debug)]
+pub struct Proxy {
+    /// What it read from the configuration.
+    pub edge: Edge,
+    /// What its workers know of the versions' health.
+    pub memory: Local,
+    start: u64,
+    offset: f64,
+}
+
+impl Proxy {
+    /// A proxy that has read the configuration.
+    ///
+    /// # Panics
+    /// If it refuses it.
+    #[must_use]
+    pub fn new(config: &str, offset: f64) -> Self {
+        let edge = match Config::parse(config.as_bytes(), &Nowhere) {
+            Ok(Config {
+                role: Role::Edge(edge),
+                ..
+            }) => edge,
+            Ok(_) => panic!("not an edge: {config}"),
+            Err(errors) => panic!("{errors}"),
+        };
+        let memory = Local::default();
+        for app in edge.apps() {
+            if let Some(watch) = &app.outlier_detection {
+                watch.prepare(&memory);
+            }
+        }
+        let start = parse_timestamp(START).unwrap_or_default();
+        Proxy {
+            edge,
+            memory,
+            start,
+            offset,
+        }
+    }
+
+    /// What its clock shows, in Unix seconds, at a time after the start.
+    #[must_use]
+    pub fn clock(&self, time: f64) -> u64 {
+        (self.start as f64 + time + self.offset) as u64
+    }
+
+    /// The only app.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn app(&self) -> &Rc<App> {
+        self.edge.apps().next().expect("an app")
+    }
+
+    /// v2's share at a time by its clock, of 1.
+    #[must_use]
+    pub fn share(&self, time: f64) -> f64 {
+        let app = self.app();
+        app.rollout.share(&app.versions[1], || self.clock(time)).percent() / 100.0
+    }
+}
+
+/// A fleet with these clocks.
+#[must_use]
+pub fn fleet(config: &str, offsets: &[f64]) -> Vec<Proxy> {
+    offsets.iter().map(|offset| Proxy::new(config, *offset)).collect()
+}
+
+/// What a proxy knows of the world when a request comes.
+pub struct Moment<'a> {
+    /// Its clock, in Unix seconds.
+    pub now: u64,
+    /// Where a new client's place is drawn from.
+    pub chance: &'a RefCell<Chance>,
+    /// What it remembers.
+    pub memory: &'a Local,
+}
+
+impl Ambient for Moment<'_> {
+    fn now(&self) -> u64 {
+        self.now
+    }
+    fn draw(&self) -> Slot {
+        Slot::from_random(self.chance.borrow_mut().bits())
+    }
+    fn claim(&self, _: &str) -> Option<Vec<u8>> {
+        None
+    }
+    fn source(&self) -> Option<IpAddr> {
+        None
+    }
+}
+
+impl Memory for Moment<'_> {
+    fn recall(&self, key: &str) -> Option<(Vec<u8>, u32)> {
+        self.memory.recall(key)
+    }
+    fn remember(&self, key: &str, value: &[u8], mark: Option<u32>) -> Result<(), Contended> {
+        self.memory.remember(key, value, mark)
+    }
+}
