@@ -8,13 +8,14 @@ mod explain;
 mod keys;
 mod load;
 mod seals;
+mod simulate;
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Checks pinion's configurations, says why a request goes where it goes, mints and reads pins and tokens.
+/// Checks and simulates pinion's configurations, says why a request goes where it goes, mints and reads pins and tokens.
 #[derive(Parser)]
 #[command(version, about)]
 struct Arguments {
@@ -28,6 +29,8 @@ enum Command {
     Check(check::Check),
     /// Say which version a request goes to and why, as the filter would answer it.
     Explain(explain::Explain),
+    /// Show the course of ramps, or whom a change of configuration moves.
+    Simulate(simulate::Simulate),
     /// Mint a signed override token or pin, with a key from the environment or a file.
     #[command(subcommand)]
     Token(seals::Mint),
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Check(check) => check.run(),
         Command::Explain(explain) => explain.run(),
+        Command::Simulate(simulate) => simulate.run(),
         Command::Token(mint) => mint.run(),
         Command::Inspect(inspect) => inspect.run(),
     };
