@@ -23,6 +23,8 @@ use crate::request::{Limit, Request};
 use crate::version::VersionRef;
 use steps::{Place, living};
 
+pub use steps::returning;
+
 /// Which step decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the steps are explained in the README")]

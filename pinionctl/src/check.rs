@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use pinion::config::{Config, Surroundings};
+use pinion::config::Config;
 
 use crate::document;
+use crate::load::{self, AnyProxy};
 
 /// What to check.
 #[derive(Args)]
@@ -19,38 +20,12 @@ pub(crate) struct Check {
     gateway: bool,
 }
 
-/// A proxy of which nothing is known: labels and variables are taken to be there.
-struct AnyProxy {
-    gateway: bool,
-}
-
-impl Surroundings for AnyProxy {
-    fn node_id(&self) -> Option<String> {
-        self.gateway.then(|| "router~".to_owned())
-    }
-    fn node_label(&self, name: &str) -> Option<String> {
-        Some(name.to_owned())
-    }
-    fn env(&self, name: &str) -> Option<Vec<u8>> {
-        let set = std::env::var_os(name).map(std::ffi::OsString::into_encoded_bytes);
-        Some(set.unwrap_or_else(|| vec![b'?'; 64]))
-    }
-    fn plugin(&self) -> String {
-        String::new()
-    }
-}
-
 impl Check {
     pub(crate) fn run(&self) -> Result<ExitCode, String> {
         let (mut checked, mut wrong) = (0, 0);
         for path in &self.files {
             let name = path.display().to_string();
-            let text = if name == "-" {
-                std::io::read_to_string(std::io::stdin())
-            } else {
-                std::fs::read_to_string(path)
-            };
-            let text = text.map_err(|error| format!("{name}: {error}"))?;
+            let text = load::text(path)?;
             let (configs, errors) = self.check(&name, &text);
             checked += configs;
             wrong += errors;
@@ -87,13 +62,9 @@ impl Check {
                 }
             };
             let say = |kind: &str, note: &pinion::config::ConfigError| {
-                let line = document::line(found.config, &note.path);
-                println!("{name}:{line}: {kind}{}{note}", found.prefix);
+                println!("{name}:{}", found.note(kind, note));
             };
-            let around = AnyProxy {
-                gateway: self.gateway,
-            };
-            match Config::parse(json.as_bytes(), &around) {
+            match Config::parse(json.as_bytes(), &AnyProxy::new(self.gateway)) {
                 Ok(config) => {
                     config
                         .warnings

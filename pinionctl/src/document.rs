@@ -1,5 +1,6 @@
 //! Configurations in files: JSON, YAML, or WasmPlugins among other manifests; and which line a path stands on.
 
+use pinion::config::ConfigError;
 use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
 use serde_json::Value;
 
@@ -9,6 +10,14 @@ pub(crate) struct Found<'a> {
     pub(crate) config: &'a MarkedYaml<'a>,
     /// What precedes its paths: `spec.pluginConfig.` in a WasmPlugin.
     pub(crate) prefix: &'static str,
+}
+
+impl Found<'_> {
+    /// What is to be said of it, behind the line where that stands: `11: spec.pluginConfig.apps[0].name: must be …`
+    pub(crate) fn note(&self, kind: &str, note: &ConfigError) -> String {
+        let line = line(self.config, &note.path);
+        format!("{line}: {kind}{}{note}", self.prefix)
+    }
 }
 
 /// Every document of a text. JSON is YAML too.
@@ -71,7 +80,7 @@ pub(crate) fn json(node: &MarkedYaml<'_>) -> Result<Value, String> {
 }
 
 /// The line of what a path such as `apps[0].versions[1].weight` names, or of the nearest that is there.
-pub(crate) fn line(node: &MarkedYaml<'_>, path: &str) -> usize {
+fn line(node: &MarkedYaml<'_>, path: &str) -> usize {
     line_below(node, path, node.span.start.line())
 }
 

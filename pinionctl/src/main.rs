@@ -2,15 +2,20 @@
 //! filter's own core. It never prints a key.
 
 mod check;
+mod clock;
 mod document;
+mod explain;
 mod keys;
+mod load;
 mod seals;
+mod simulate;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Checks pinion's configurations, mints and reads its pins and tokens.
+/// Checks and simulates pinion's configurations, says why a request goes where it goes, mints and reads pins and tokens.
 #[derive(Parser)]
 #[command(version, about)]
 struct Arguments {
@@ -22,6 +27,10 @@ struct Arguments {
 enum Command {
     /// Check plugin configurations (JSON or YAML) and WasmPlugins: all that is wrong, each with its line.
     Check(check::Check),
+    /// Say which version a request goes to and why, as the filter would answer it.
+    Explain(explain::Explain),
+    /// Show the course of ramps, or whom a change of configuration moves.
+    Simulate(simulate::Simulate),
     /// Mint a signed override token or pin, with a key from the environment or a file.
     #[command(subcommand)]
     Token(seals::Mint),
@@ -29,9 +38,16 @@ enum Command {
     Inspect(seals::Inspect),
 }
 
+/// To standard output, whose reader may have had enough.
+fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Check(check) => check.run(),
+        Command::Explain(explain) => explain.run(),
+        Command::Simulate(simulate) => simulate.run(),
         Command::Token(mint) => mint.run(),
         Command::Inspect(inspect) => inspect.run(),
     };

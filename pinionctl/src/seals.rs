@@ -1,7 +1,6 @@
 //! `token` and `inspect`: pins and tokens, written and read as the filter does.
 
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
 use pinion::assign::Slot;
@@ -10,6 +9,7 @@ use pinion::seal::{Keys, Seal, Sealed, Unproven};
 use pinion::token::Token;
 use pinion::version::is_version_name;
 
+use crate::clock::now;
 use crate::keys::Source;
 
 /// What to mint.
@@ -81,12 +81,6 @@ fn version(text: &str) -> Result<String, String> {
 fn seconds(text: &str) -> Result<u64, String> {
     let seconds = pinion::config::parse_seconds(text).filter(|seconds| *seconds > 0);
     seconds.ok_or_else(|| "must be a duration in whole seconds such as 90s, 30m or 1h30m".to_owned())
-}
-
-fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
 }
 
 impl Mint {

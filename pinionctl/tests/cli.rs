@@ -39,7 +39,8 @@ fn every_error_has_its_line() {
     );
     let output = pinionctl(&["check", &path]);
     assert_eq!(output.status.code(), Some(1));
-    let known = "name, enabled, hosts, paths, versions, stable, rules, pin, override, inbound, routeHeader, responseHeader";
+    let known = "name, enabled, hosts, paths, versions, stable, rules, pin, override, inbound, routeHeader, responseHeader, \
+                 outlierDetection, observe";
     let expected = [
         format!("{path}:11: spec.pluginConfig.apps[0].versions[1].weight: must be 0 to 100, is -1"),
         format!(

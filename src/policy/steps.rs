@@ -202,6 +202,17 @@ impl Client {
     }
 }
 
+/// Where an app's shares alone lead a client that comes back with a pin: past overrides, rules and keys, and not as a
+/// part of a page.
+///
+/// # Errors
+/// Why the pin does not hold.
+pub fn returning(app: &App, pin: &[u8], now: u64) -> Result<VersionRef, Rejection> {
+    let (pin, seal) = Pin::parse(pin).ok_or(Rejection::Malformed)?;
+    let held = pin.check(seal, &app.name, &app.pinning, &app.versions, now, Ends::AtTtl)?;
+    Ok(followed(app, &held, Carrier::Cookie, FetchMode::Other, now))
+}
+
 /// Whether the version of a pin takes clients of its own.
 fn has_share(app: &App, held: &Held, now: u64) -> bool {
     app.rollout.share(&held.version, || now) > Share::NONE

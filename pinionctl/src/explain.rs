@@ -1,0 +1,146 @@
+//! `explain`: which version a request goes to and why, in the filter's own words and in plainer ones.
+
+mod head;
+mod nowhere;
+mod steps;
+mod world;
+
+use std::fmt::{self, Write as _};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use pinion::assign::Slot;
+use pinion::config::Edge;
+use pinion::edit::Edit;
+use pinion::policy::{self, Decision};
+
+use crate::load::{self, AnyProxy};
+use crate::{clock, print};
+use head::Lines;
+use world::World;
+
+/// What is asked.
+#[derive(Args)]
+#[command(after_help = "\
+Example:
+  printf 'GET / HTTP/1.1\\nHost: shop.example.com\\n' | pinionctl explain --config edge.yaml --request - --draw 5
+  curl -sv https://shop.example.com/ 2>&1 | pinionctl explain --config edge.yaml --request - --scheme https
+
+The first line is what the filter answers in x-pinion-decision. Signing keys come from the environment, from the variables
+that the configuration names. Every version is taken as healthy. Headers that Envoy adds itself, such as x-request-id, and
+claims of a token are there only if they are given.")]
+pub(crate) struct Explain {
+    /// The plugin configuration in JSON or YAML, or a WasmPlugin among other manifests; - is standard input.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// The request's head: request line, Host and header lines, or what curl -v says; - is standard input.
+    #[arg(long, value_name = "FILE")]
+    request: PathBuf,
+    /// When the request comes; now, if not given.
+    #[arg(long, value_name = "TIME", value_parser = clock::time)]
+    at: Option<u64>,
+    /// A claim of the client's verified token, a string or a list: plan=gold, 'groups=["a", "b"]'. Leave out what is
+    /// neither: to the filter it is absent.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = world::claim)]
+    claim: Vec<(String, Vec<u8>)>,
+    /// The client's address, as far as Envoy trusts it.
+    #[arg(long, value_name = "ADDRESS")]
+    source: Option<IpAddr>,
+    /// How the client came, in place of the request's x-forwarded-proto; http, where there is neither.
+    #[arg(long)]
+    scheme: Option<Scheme>,
+    /// The slot that a new client draws, 0 to 99999; by chance, if not given.
+    #[arg(long, value_name = "SLOT", value_parser = clap::value_parser!(u32).range(0..100_000))]
+    draw: Option<u32>,
+    /// As on a gateway, where `inbound: keep` is refused.
+    #[arg(long)]
+    gateway: bool,
+}
+
+/// How a client came.
+#[derive(Clone, Copy, ValueEnum)]
+enum Scheme {
+    Http,
+    Https,
+}
+
+impl Explain {
+    pub(crate) fn run(&self) -> Result<ExitCode, String> {
+        let around = AnyProxy::new(self.gateway);
+        let loaded = load::edge(&self.config, &around)?;
+        let request = load::bytes(&self.request)?;
+        let request =
+            head::parse(&request).map_err(|error| format!("{}: {error}", self.request.display()))?;
+        let request = self.schemed(request);
+        let world = World {
+            now: self.at.unwrap_or_else(clock::now),
+            slot: self.draw.and_then(Slot::new),
+            claims: self.claim.iter().cloned().collect(),
+            source: self.source,
+            ..World::default()
+        };
+        let decision = policy::decide(&loaded.edge, request.as_slice(), &world);
+        let mut out = format!("{}\n\n", pinion::explain::answer(decision.as_ref()));
+        match &decision {
+            Some(decision) => out += &steps::told(decision, &world),
+            None => out += &nowhere::told(&loaded, request.as_slice()),
+        }
+        // Writing to a String cannot fail.
+        let _ = edits(&mut out, &loaded.edge, &request, decision.as_ref(), &world);
+        out += &around.warnings();
+        print(&out);
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Envoy always says how a client came.
+    fn schemed(&self, mut request: Lines) -> Lines {
+        const NAME: &str = "x-forwarded-proto";
+        let scheme = self.scheme.map(|scheme| match scheme {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        });
+        if scheme.is_some() {
+            request.retain(|(name, _)| name != NAME);
+        }
+        if request.iter().all(|(name, _)| name != NAME) {
+            request.push((NAME.to_owned(), scheme.unwrap_or("http").into()));
+        }
+        request
+    }
+}
+
+fn edits(
+    out: &mut String,
+    edge: &Edge,
+    request: &Lines,
+    decision: Option<&Decision>,
+    world: &World,
+) -> fmt::Result {
+    writeln!(out, "to the request")?;
+    list(out, &policy::request_edits(edge, request.as_slice(), decision))?;
+    let response = [(":status", "200")];
+    let mut stamped = decision.map_or(Vec::new(), |decision| {
+        policy::stamp(decision, response.as_slice()).edits
+    });
+    if policy::is_asked_why(edge, request.as_slice(), decision, world) {
+        stamped.push(policy::explained(decision));
+    }
+    writeln!(out, "to the response, if the upstream's is an empty 200")?;
+    list(out, &stamped)
+}
+
+fn list(out: &mut String, edits: &[Edit<'_>]) -> fmt::Result {
+    if edits.is_empty() {
+        writeln!(out, "  nothing is done")?;
+    }
+    for edit in edits {
+        match edit {
+            Edit::Append(name, value) => writeln!(out, "  append   {name}: {value}")?,
+            Edit::Replace(name, value) => writeln!(out, "  set      {name}: {value}")?,
+            Edit::Remove(name) => writeln!(out, "  remove   {name}")?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,230 @@
+//! A decision in sentences: a line for each step, in their order.
+
+use std::fmt::{self, Write};
+
+use pinion::config::{App, Inbound};
+use pinion::explain::Step;
+use pinion::pin::{Follow, Key};
+use pinion::policy::{Decision, Reason};
+use pinion::request::Limit;
+use pinion::rule::Target;
+use pinion::version::State;
+
+use super::world::World;
+use crate::clock::utc;
+
+/// A step that an earlier one has left nothing to.
+const UNREACHED: &str = "not looked at";
+
+/// Where the request goes, and what each step came to.
+pub(super) fn told(decision: &Decision, world: &World) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = write(&mut out, decision, world);
+    out
+}
+
+fn write(out: &mut String, decision: &Decision, world: &World) -> fmt::Result {
+    let (app, version) = (&decision.app, &decision.version);
+    let at = utc(world.now);
+    writeln!(
+        out,
+        "{}: version {version}, shown as {:?}, at {at}",
+        app.name, version.label
+    )?;
+    for (name, line) in [
+        ("override", by_override(decision)),
+        ("inbound", by_inbound(decision)),
+        ("rule", by_rule(decision)),
+        ("key", by_key(decision, world)),
+        ("pin", by_pin(decision, world)),
+        ("draw", by_draw(decision, world)),
+    ] {
+        writeln!(out, "  {name:<9}{line}")?;
+    }
+    for limit in &decision.exceeded {
+        writeln!(out, "  too much: {}", beyond(*limit))?;
+    }
+    if app.outlier_detection.is_some() {
+        let what = "which versions are ejected only the proxy knows: here, all are healthy";
+        writeln!(out, "  {:<9}{what}", "health")?;
+    }
+    if decision.is_observed() {
+        let what = "the app only observes: nothing is changed, and the filter answers nobody who asks why";
+        writeln!(out, "  {:<9}{what}", "observe")?;
+    }
+    Ok(())
+}
+
+fn beyond(limit: Limit) -> &'static str {
+    match limit {
+        Limit::Cookies => "more than 512 cookies or 32 KiB of them, so that none was read",
+        Limit::Override => "an override above 1 KiB, which asks for nothing",
+        Limit::Regex => "a value above 1 KiB, which no regex matches",
+    }
+}
+
+fn by_override(decision: &Decision) -> String {
+    let app = &decision.app;
+    match decision.trace.asked {
+        Step::Took(_) => format!("decides: {} was asked for, by who may", decision.version),
+        Step::Passed("unconfigured") => "not configured, so that nobody can ask".to_owned(),
+        Step::Passed("denied") => "asked for, by who may not or with nothing that is understood".to_owned(),
+        Step::Passed("unknown") => format!(
+            "asks for a version that {} does not have, or that is retired",
+            app.name
+        ),
+        Step::Passed("unasked") => "nobody asks".to_owned(),
+        Step::Passed(other) => other.to_owned(),
+        Step::Unreached => UNREACHED.to_owned(),
+    }
+}
+
+fn by_inbound(decision: &Decision) -> String {
+    let header = &decision.app.route_header;
+    match (decision.trace.inbound, decision.app.inbound) {
+        (Step::Took(_), _) => format!("decides: {header} names {}", decision.version),
+        (Step::Passed(_), Inbound::Strip) => format!("strip: what {header} says counts for nothing"),
+        (Step::Passed("absent"), _) => format!("no {header} came"),
+        (Step::Passed("unknown"), _) => format!("{header} names no version, or a retired one"),
+        (Step::Passed(other), _) => other.to_owned(),
+        (Step::Unreached, _) => UNREACHED.to_owned(),
+    }
+}
+
+fn by_rule(decision: &Decision) -> String {
+    let (app, version) = (&decision.app, &decision.version);
+    match decision.trace.rule {
+        Step::Took(item) => {
+            let i = item.unwrap_or_default();
+            match app.rules.get(i).map(|rule| &rule.target) {
+                Some(Target::Split(_)) => {
+                    format!("decides: rules[{i}] matches, whose split sends the slot below to {version}")
+                }
+                _ => format!("decides: rules[{i}] matches"),
+            }
+        }
+        Step::Passed("unconfigured") => "there are none".to_owned(),
+        Step::Passed("unmatched") => match app.rules.len() {
+            1 => "rules[0] does not match".to_owned(),
+            count => format!("none of the {count} matches"),
+        },
+        Step::Passed(other) => other.to_owned(),
+        Step::Unreached => UNREACHED.to_owned(),
+    }
+}
+
+fn by_key(decision: &Decision, world: &World) -> String {
+    let keys = &decision.app.pinning.keys;
+    match decision.trace.key {
+        Step::Took(item) => {
+            let i = item.unwrap_or_default();
+            let what = keys.get(i).map_or_else(String::new, named);
+            format!(
+                "{} {what} (key[{i}]) stands at {}",
+                verb(decision),
+                place(decision, world)
+            )
+        }
+        Step::Passed("unconfigured") => "not configured".to_owned(),
+        Step::Passed("absent") => {
+            let names: Vec<_> = keys.iter().map(named).collect();
+            format!("there is no {}", names.join(", no "))
+        }
+        Step::Passed(other) => other.to_owned(),
+        Step::Unreached => UNREACHED.to_owned(),
+    }
+}
+
+fn named(key: &Key) -> String {
+    match key {
+        Key::Header(name) => format!("header {name}"),
+        Key::Cookie(name) => format!("cookie {name}"),
+        Key::Claim(name) => format!("claim {name}"),
+        Key::SourceIp => "client's address".to_owned(),
+    }
+}
+
+fn by_pin(decision: &Decision, world: &World) -> String {
+    match decision.trace.pin {
+        Step::Took(_) => format!(
+            "{} it holds {}{}",
+            verb(decision),
+            place(decision, world),
+            stays(decision, world)
+        ),
+        Step::Passed("absent") => "none came".to_owned(),
+        Step::Passed(cause) => format!("does not hold ({cause}): {}", rejected(cause, &decision.app)),
+        Step::Unreached => UNREACHED.to_owned(),
+    }
+}
+
+fn rejected(cause: &str, app: &App) -> String {
+    match cause {
+        "oversized" => "there are too many cookies, and none was read".to_owned(),
+        "malformed" => "it is not as this filter writes pins here".to_owned(),
+        "unsigned" => "it has no seal, where pins are sealed".to_owned(),
+        "key" => "its seal is of a key that is not configured".to_owned(),
+        "forged" => "its seal proves nothing: it was changed, or made for another app".to_owned(),
+        "epoch" => format!("it is of another epoch than {}", app.pinning.epoch),
+        "expired" => format!("it is older than {} seconds", app.pinning.ttl),
+        "future" => "it was made later than this request came".to_owned(),
+        "unknown" => format!("it names a version that {} does not have", app.name),
+        "retired" => "it names a retired version".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+/// Why a pinned client is not at the version of its slot.
+fn stays(decision: &Decision, world: &World) -> &'static str {
+    let (app, version) = (&decision.app, &decision.version);
+    let owner = decision
+        .trace
+        .slot
+        .map(|slot| app.rollout.owner(slot, || world.now));
+    if decision.reason != Reason::Pin || owner.is_none_or(|owner| owner.index == version.index) {
+        ""
+    } else if version.state == State::Draining {
+        ", but its version is draining and keeps its clients"
+    } else if app.pinning.follow == Follow::Version {
+        ", but pin.follow is version: it stays"
+    } else {
+        ", but the page that loads this came from its version"
+    }
+}
+
+fn by_draw(decision: &Decision, world: &World) -> String {
+    let is_split =
+        decision.reason == Reason::Rule && !matches!(decision.trace.pin, Step::Unreached | Step::Took(_));
+    if world.drew.get() {
+        let how = match world.slot {
+            Some(_) => "as --draw says",
+            None => "by chance: --draw gives another",
+        };
+        format!("{} {}, {how}", verb(decision), place(decision, world))
+    } else if decision.reason == Reason::Draw || is_split {
+        format!(
+            "{} a CORS preflight can be given no pin: the stable side",
+            verb(decision)
+        )
+    } else {
+        UNREACHED.to_owned()
+    }
+}
+
+/// Where a client stands either decides, or is what a rule's split goes by.
+fn verb(decision: &Decision) -> &'static str {
+    match decision.reason {
+        Reason::Rule => "for the split:",
+        _ => "decides:",
+    }
+}
+
+/// `slot 5, which is v2's`
+fn place(decision: &Decision, world: &World) -> String {
+    let Some(slot) = decision.trace.slot else {
+        return "no slot".to_owned();
+    };
+    let owner = decision.app.rollout.owner(slot, || world.now);
+    format!("slot {}, which is {owner}'s", slot.number())
+}

@@ -1,0 +1,153 @@
+//! `simulate`: where a configuration's ramps lead, and whom a change of configuration moves. What is counted, the
+//! filter's own core has decided.
+
+mod chart;
+mod moves;
+mod ramps;
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use clap::Args;
+use pinion::config::{App, Conduct};
+
+use crate::load::{self, AnyProxy, Loaded};
+use crate::{clock, print};
+use moves::Change;
+use ramps::Course;
+
+/// What is to be shown.
+#[derive(Args)]
+#[command(after_help = "\
+Example:
+  pinionctl simulate --config edge.yaml --svg ramps.svg
+  pinionctl simulate --config edge.yaml --to next.yaml --at 2026-11-20T09:00:00Z --svg moves.svg
+
+A change is shown for one client at each of the 100,000 slots, who comes back with a pin that --config has just given, or
+with a key. Who is let go draws a new slot: how many of those change version is what is to be expected. Rules and overrides
+are not looked at. Under `pin.follow: version` clients may stand elsewhere than their slots lie, by changes in the past.")]
+pub(crate) struct Simulate {
+    /// The plugin configuration in JSON or YAML, or a WasmPlugin among other manifests; - is standard input.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// The configuration that is to follow: show whom the change moves.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "until"])]
+    to: Option<PathBuf>,
+    /// Only this app.
+    #[arg(long, value_name = "NAME")]
+    app: Option<String>,
+    /// When the change comes, where ramps are under way; now, if not given.
+    #[arg(long, value_name = "TIME", value_parser = clock::time, requires = "to")]
+    at: Option<u64>,
+    /// Show ramps from here on; from the first one's start, if not given.
+    #[arg(long, value_name = "TIME", value_parser = clock::time)]
+    from: Option<u64>,
+    /// Show ramps up to here; to the last one's end, if not given.
+    #[arg(long, value_name = "TIME", value_parser = clock::time)]
+    until: Option<u64>,
+    /// Write a picture of it, too.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// As on a gateway, where `inbound: keep` is refused.
+    #[arg(long)]
+    gateway: bool,
+}
+
+impl Simulate {
+    pub(crate) fn run(&self) -> Result<ExitCode, String> {
+        let around = AnyProxy::new(self.gateway);
+        let before = load::edge(&self.config, &around)?;
+        let (text, picture) = match &self.to {
+            Some(to) => self.change(&before, &load::edge(to, &around)?, to)?,
+            None => self.course(&before)?,
+        };
+        print(&(text + &around.warnings()));
+        if let Some(path) = &self.svg {
+            let picture = picture.ok_or("there is nothing to draw")?;
+            std::fs::write(path, picture).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn chosen<'a>(&self, loaded: &'a Loaded) -> Vec<&'a Rc<App>> {
+        let is_chosen = |app: &&Rc<App>| self.app.as_ref().is_none_or(|name| app.name == *name);
+        loaded.edge.apps().filter(is_chosen).collect()
+    }
+
+    fn course(&self, loaded: &Loaded) -> Result<(String, Option<String>), String> {
+        let apps = self.chosen(loaded);
+        if apps.is_empty() {
+            return Err(self.no_app());
+        }
+        let (mut text, mut courses) = (String::new(), Vec::new());
+        for app in apps {
+            match Course::new(app, self.from, self.until)? {
+                Some(course) => {
+                    text += &course.table();
+                    courses.push(course);
+                }
+                None => text += &format!("{}: no ramp\n", app.name),
+            }
+            text += &remarks(app);
+        }
+        let picture = (!courses.is_empty()).then(|| chart::courses(&courses));
+        Ok((text, picture.transpose()?))
+    }
+
+    fn change(&self, before: &Loaded, after: &Loaded, to: &Path) -> Result<(String, Option<String>), String> {
+        let at = self.at.unwrap_or_else(clock::now);
+        let (old, new) = (self.chosen(before), self.chosen(after));
+        if old.is_empty() && new.is_empty() {
+            return Err(self.no_app());
+        }
+        let (mut text, mut changes) = (format!("at {}\n", clock::utc(at)), Vec::new());
+        // Writing to a String cannot fail.
+        for app in &old {
+            match new.iter().find(|other| other.name == app.name) {
+                Some(other) => {
+                    let change = Change::new(app, other, at);
+                    let _ = write!(text, "{}{}", change.told(), remarks(other));
+                    changes.push(change);
+                }
+                None => {
+                    let _ = writeln!(text, "{}: only in {}", app.name, self.config.display());
+                }
+            }
+        }
+        for app in new
+            .iter()
+            .filter(|app| old.iter().all(|other| other.name != app.name))
+        {
+            let _ = writeln!(text, "{}: only in {}", app.name, to.display());
+        }
+        let picture = (!changes.is_empty()).then(|| chart::changes(&changes));
+        Ok((text, picture.transpose()?))
+    }
+
+    fn no_app(&self) -> String {
+        match &self.app {
+            Some(name) => format!("there is no app {name:?}"),
+            None => "there is no app in it".to_owned(),
+        }
+    }
+}
+
+/// What keeps an app from doing what is shown.
+fn remarks(app: &App) -> String {
+    let off = (!app.enabled).then_some("  it is not enabled: nobody is sent anywhere by it\n");
+    let observed = (app.conduct == Conduct::Observe).then_some("  it only observes: nothing is done by it\n");
+    [off, observed].into_iter().flatten().collect()
+}
+
+/// `1,234`
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let comma = |(i, digit): (usize, char)| {
+        let left = digits.len() - i;
+        let comma = (i > 0 && left.is_multiple_of(3)).then_some(',');
+        comma.into_iter().chain([digit])
+    };
+    digits.chars().enumerate().flat_map(comma).collect()
+}

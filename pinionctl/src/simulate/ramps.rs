@@ -1,0 +1,131 @@
+//! An app's shares while its ramps are under way.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use pinion::assign::Share;
+use pinion::config::App;
+use pinion::ramp::Ramp;
+
+use crate::clock::utc;
+
+/// How many times a table shows of what moves by the second.
+const POINTS: u64 = 12;
+/// Up to how many changes each has its line.
+const MANY: usize = 24;
+/// Into how many parts a picture divides the time.
+const PARTS: u64 = 400;
+
+/// The shares of an app's versions over a time.
+pub(super) struct Course<'a> {
+    pub(super) app: &'a App,
+    pub(super) from: u64,
+    pub(super) until: u64,
+    /// The times that the table shows.
+    times: BTreeSet<u64>,
+}
+
+impl<'a> Course<'a> {
+    /// From the first ramp's start to the last one's end, unless told otherwise. None: it has no ramp.
+    pub(super) fn new(app: &'a App, from: Option<u64>, until: Option<u64>) -> Result<Option<Self>, String> {
+        let ramps: Vec<Ramp> = app.versions.iter().filter_map(|version| version.ramp).collect();
+        let Some(start) = ramps.iter().map(|ramp| ramp.start).min() else {
+            return Ok(None);
+        };
+        let end = ramps.iter().map(Ramp::end).max().unwrap_or(start);
+        let (from, until) = (from.unwrap_or(start), until.unwrap_or(end));
+        if from >= until {
+            let (from, until) = (utc(from), utc(until));
+            return Err(format!(
+                "{}: the time must begin before it ends, {from} to {until}",
+                app.name
+            ));
+        }
+        let even = |parts: u64| {
+            (0..=parts)
+                .map(move |i| from + (u128::from(until - from) * u128::from(i) / u128::from(parts)) as u64)
+        };
+        let mut times = BTreeSet::from([from, until]);
+        for ramp in &ramps {
+            times.extend([ramp.start, ramp.end()]);
+            let mut changes = Vec::new();
+            find_changes(ramp, from, until, &mut changes);
+            if changes.len() <= MANY {
+                times.extend(changes);
+            } else {
+                // The last is where it arrives, or begins to wait.
+                times.extend(changes.last().copied().into_iter().chain(even(POINTS)));
+            }
+        }
+        times.retain(|time| (from..=until).contains(time));
+        Ok(Some(Course {
+            app,
+            from,
+            until,
+            times,
+        }))
+    }
+
+    /// Each version's share at a time, in their order.
+    pub(super) fn shares(&self, at: u64) -> Vec<Share> {
+        let rollout = &self.app.rollout;
+        self.app
+            .versions
+            .iter()
+            .map(|version| rollout.share(version, || at))
+            .collect()
+    }
+
+    /// The times that a picture shows: close together, and both sides of each step.
+    pub(super) fn fine_times(&self) -> BTreeSet<u64> {
+        let step = ((self.until - self.from) / PARTS).max(1);
+        let mut times: BTreeSet<u64> = (self.from..self.until)
+            .step_by(usize::try_from(step).unwrap_or(usize::MAX))
+            .collect();
+        times.extend(
+            self.times
+                .iter()
+                .flat_map(|time| [time.saturating_sub(1).max(self.from), *time]),
+        );
+        times
+    }
+
+    pub(super) fn table(&self) -> String {
+        let names: Vec<_> = self
+            .app
+            .versions
+            .iter()
+            .map(|version| version.name.as_str())
+            .collect();
+        let width = |name: &str| name.len().max(7);
+        let mut out = format!("{}: shares in percent\n  {:<20}", self.app.name, "time");
+        // Writing to a String cannot fail.
+        for name in &names {
+            let _ = write!(out, "  {name:>0$}", width(name));
+        }
+        out.push('\n');
+        for time in &self.times {
+            let _ = write!(out, "  {}", utc(*time));
+            for (name, share) in names.iter().zip(self.shares(*time)) {
+                let _ = write!(out, "  {:>1$.3}", share.percent(), width(name));
+            }
+            out.push('\n');
+        }
+        out
+    }
+}
+
+/// Every second behind `from` at which a ramp's share is another than the second before. A ramp never turns back, so that a
+/// time at whose ends it is the same holds none.
+fn find_changes(ramp: &Ramp, from: u64, until: u64, changes: &mut Vec<u64>) {
+    if ramp.share_at(from) == ramp.share_at(until) {
+        return;
+    }
+    if until - from == 1 {
+        changes.push(until);
+        return;
+    }
+    let middle = from + (until - from) / 2;
+    find_changes(ramp, from, middle, changes);
+    find_changes(ramp, middle, until, changes);
+}

@@ -1,0 +1,20 @@
+//! Running the command, with the environment of the named cases.
+
+use std::process::Command;
+
+use pinion_testing::case::ENVIRONMENT;
+
+/// Its exit code, and all that it says.
+pub(crate) fn run(arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pinionctl"));
+    let output = command.args(arguments).envs(ENVIRONMENT).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(said).unwrap())
+}
+
+/// The path of a file of this test's own.
+pub(crate) fn file(name: &str, bytes: impl AsRef<[u8]>) -> String {
+    let path = std::env::temp_dir().join(format!("pinionctl-{}-{name}", std::process::id()));
+    std::fs::write(&path, bytes).unwrap();
+    path.display().to_string()
+}

@@ -1,0 +1,139 @@
+//! What `simulate` counts is what the filter's policy decides for requests with these pins.
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use common::{file, run};
+use pinion::ambient::Ambient;
+use pinion::assign::{SLOTS, Slot};
+use pinion::config::{Config, Edge, Nowhere, Role};
+use pinion::health::{Contended, Local, Memory};
+use pinion::pin::{Pin, Rejection};
+use pinion::policy;
+use serde_json::{Value, json};
+
+const AT: &str = "2026-11-20T12:00:00Z";
+const NOW: u64 = 1_795_176_000;
+
+/// A world where only the clock counts: who is let go draws a slot of its own.
+struct Still(Local);
+
+impl Ambient for Still {
+    fn now(&self) -> u64 {
+        NOW
+    }
+    fn draw(&self) -> Slot {
+        Slot::from_random(0)
+    }
+    fn claim(&self, _: &str) -> Option<Vec<u8>> {
+        None
+    }
+    fn source(&self) -> Option<std::net::IpAddr> {
+        None
+    }
+}
+
+impl Memory for Still {
+    fn recall(&self, key: &str) -> Option<(Vec<u8>, u32)> {
+        self.0.recall(key)
+    }
+    fn remember(&self, key: &str, value: &[u8], mark: Option<u32>) -> Result<(), Contended> {
+        self.0.remember(key, value, mark)
+    }
+}
+
+fn edge(config: &Value) -> Edge {
+    match Config::parse(config.to_string().as_bytes(), &Nowhere)
+        .unwrap()
+        .role
+    {
+        Role::Edge(edge) => edge,
+        Role::Workload(_) => panic!("apps are an edge's"),
+    }
+}
+
+/// Where the policy sends a client at a slot, which comes with the pin that the configuration before has given it.
+fn decided(old: &Edge, new: &Edge, slot: Slot) -> (String, Result<String, &'static str>) {
+    let (before, after) = (old.apps().next().unwrap(), new.apps().next().unwrap());
+    let version = before.rollout.owner(slot, || NOW);
+    let pin = Pin {
+        version: &version.name,
+        issued: NOW,
+        epoch: before.pinning.epoch,
+        slot,
+    };
+    let cookie = format!("pinion-shop={pin}");
+    let headers = [
+        (":method", "GET"),
+        (":authority", "a"),
+        (":path", "/"),
+        ("cookie", &cookie),
+    ];
+    let decision = policy::decide(new, headers.as_slice(), &Still(Local::default())).unwrap();
+    let to = match decision.rejected {
+        Some(cause) => Err(cause.as_str()),
+        None => Ok(decision.version.name.clone()),
+    };
+    let alone = policy::returning(after, pin.to_string().as_bytes(), NOW).map_err(Rejection::as_str);
+    assert_eq!(alone.map(|version| version.name.clone()), to, "{pin}");
+    (version.name.clone(), to)
+}
+
+#[test]
+fn what_is_counted_is_what_requests_get() {
+    let ramp = json!({"to": 90, "start": "2026-11-20T09:00:00Z", "duration": "6h", "steps": 7});
+    let configs = ["weights", "version"].map(|follow| {
+        [
+            json!([{"name": "v1"}, {"name": "v2", "weight": 45}, {"name": "v3", "weight": 20}, {"name": "v4", "weight": 25}]),
+            json!([{"name": "v1"}, {"name": "v2", "weight": 7}, {"name": "v3", "state": "draining"}, {"name": "v4", "state": "retired"}]),
+            json!([{"name": "v1"}, {"name": "v3", "weight": 10, "ramp": ramp}]),
+        ]
+        .map(|versions| json!({"apps": [{"name": "shop", "versions": versions, "stable": "v1", "pin": {"follow": follow}}]}))
+    });
+    for (before, after) in configs
+        .iter()
+        .flat_map(|all| [(&all[0], &all[1]), (&all[0], &all[2]), (&all[2], &all[0])])
+    {
+        let (old, new) = (edge(before), edge(after));
+        let mut counted: BTreeMap<_, u64> = BTreeMap::new();
+        for slot in (0..SLOTS).filter_map(Slot::new) {
+            *counted.entry(decided(&old, &new, slot)).or_default() += 1;
+        }
+        let paths = [("before", before), ("after", after)]
+            .map(|(name, config)| file(&format!("{name}.json"), config.to_string()));
+        let (code, said) = run(&["simulate", "--config", &paths[0], "--to", &paths[1], "--at", AT]);
+        assert_eq!(code, Some(0), "{said}");
+        let let_go: Vec<_> = counted
+            .keys()
+            .filter(|(_, to)| to.is_err())
+            .map(|(from, _)| from.clone())
+            .collect();
+        for ((from, to), count) in &counted {
+            let line = match to {
+                Err(cause) => format!(
+                    "  with a pin, at {from}: {} get a new slot ({})\n",
+                    grouped(*count),
+                    cause
+                ),
+                Ok(to) if from != to && !let_go.contains(from) => {
+                    format!("    {from} to {to}: {} (", grouped(*count))
+                }
+                Ok(_) => continue,
+            };
+            assert!(said.contains(&line), "{line}\n{said}");
+        }
+        let known = counted
+            .iter()
+            .filter(|((from, to), _)| to.as_ref().is_ok_and(|to| from != to));
+        let sum = format!("  with a pin: {} (", grouped(known.map(|(_, count)| count).sum()));
+        assert!(!let_go.is_empty() || said.contains(&sum), "{sum}\n{said}");
+    }
+}
+
+fn grouped(count: u64) -> String {
+    match count {
+        1000.. => format!("{},{:03}", count / 1000, count % 1000),
+        _ => count.to_string(),
+    }
+}
