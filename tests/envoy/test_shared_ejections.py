@@ -1,5 +1,5 @@
-"""What is known of a version's health belongs to the proxy: to all its workers and listeners, but to one plugin; and where
-clients go when their fallback is ejected too."""
+"""What is known of a version's health belongs to the proxy: to all its workers and listeners, but to one plugin; and
+where clients go when their fallback is ejected too."""
 
 import asyncio
 import re
