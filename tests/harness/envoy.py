@@ -169,7 +169,8 @@ class Envoy:
         with self.log_file.open("w") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.home)
         try:
-            self._wait_until(admin.exists)
+            # Envoy makes the file first and writes the address afterwards.
+            self._wait_until(lambda: admin.exists() and bool(admin.read_text().strip()))
             self.admin_address = admin.read_text().strip()
             self._wait_until(lambda: self.admin("/ready") == "LIVE\n")
             self.require_wasm()
