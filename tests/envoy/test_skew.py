@@ -1,8 +1,8 @@
 """Skew protection: a page that is open while its app is swapped gets its later bundles and calls from its own version.
 
 The app is one whose bundles have a hash in their name and exist in one version only. What it takes is `draining`, so
-that the old version goes on serving, and `dpl`, so that a page's requests name the page's pin and not the client's; each
-without the other loses something, which is counted here beside it.
+that the old version goes on serving, and `dpl`, so that a page's requests name the page's pin and not the client's.
+Each without the other loses something, which is counted here beside it.
 """
 
 import asyncio
