@@ -6,6 +6,8 @@ import re
 import time
 from collections import Counter
 
+import yaml
+
 from harness import bootstrap as make
 from harness.client import Browser, Connection
 from harness.envoy import Envoy
@@ -182,3 +184,70 @@ def test_under_load_at_most_one_trial_reaches_a_failing_version_in_each_term(bin
     assert counts(envoy, "ejections_total") == {"v2": 1 + len(trials)}
     used = envoy.admin("/stats?filter=listener.*worker.*downstream_cx_total").strip().splitlines()
     assert len([line for line in used if not line.endswith(" 0")]) == WORKERS, used
+
+
+def test_a_trial_whose_client_goes_away_is_made_up_for_by_another(binary, start):
+    """It says nothing of the version, so that the version is neither back nor ejected for longer."""
+    given = config(HALVES, "1s")
+
+    async def run() -> None:
+        reached = asyncio.Event()
+
+        async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            reached.set()
+            await reader.read()
+            writer.close()
+
+        server = await asyncio.start_server(silent, "127.0.0.1", 0)
+        upstreams = {name: start(Upstream(name)) for name in ("v1", "v2")}
+        ports = {name: upstream.port for name, upstream in upstreams.items()}
+        clusters = [make.cluster(name, port) for name, port in ports.items()]
+        clusters.append(make.cluster("silent", server.sockets[0].getsockname()[1]))
+        slow = make.to("silent", x_app_version="v2", x_test_by="silent")
+        routes = [slow, *(make.to(name, x_app_version=name) for name in upstreams)]
+        listener = make.listener("edge", [make.pinion(given)], routes)
+        envoy = await asyncio.to_thread(start, Envoy(make.bootstrap([listener], clusters), binary=binary))
+        port, pinned = envoy.port(), pin("v2", 0)
+        upstreams["v2"].fail(503)
+        assert (await asyncio.to_thread(times, ERRORS, port, pinned)) == [503] * ERRORS
+        upstreams["v2"].fail(0)
+        await asyncio.sleep(1.1)
+        # As a second begins, so that the next trial is nearly one away.
+        await asyncio.sleep(1 - time.time() % 1)
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f"GET / HTTP/1.1\r\nhost: shop\r\ncookie: {pinned[1]}\r\nx-test-by: silent\r\n\r\n".encode())
+        tried = int(time.time())
+        await asyncio.wait_for(reached.wait(), 20)
+        writer.close()
+        served, give_up = "v1", time.time() + 20
+        while served == "v1":
+            assert time.time() < give_up, "nobody else tried"
+            (served,) = await asyncio.to_thread(times, 1, port, pinned)
+            await asyncio.sleep(0.02)
+        assert served == "v2" and time.time() >= tried + 1
+        assert counts(envoy, "ejections_total") == {"v2": 1}
+        server.close()
+
+    asyncio.run(run())
+
+
+def test_an_update_leaves_an_ejection_as_it_is(binary, start, tmp_path):
+    path = tmp_path / "pinion.yaml"
+    path.write_text(yaml.safe_dump(make.resource(config(HALVES))))
+    envoy, upstreams = started(binary, start, ("v1", "v2"), {"edge": [make.discovered(path)]})
+    upstreams["v2"].fail(503)
+    assert times(ERRORS + 1, envoy.port(), pin("v2", 0)) == [503] * ERRORS + ["v1"]
+    upstreams["v2"].fail(0)
+
+    def label() -> str | None:
+        return asyncio.run(Connection(envoy.port()).request(headers=[pin("v1", 99_999)])).get("x-app-version")
+
+    envoy.update(make.resource(config([{"name": "v1", "label": "new"}, {"name": "v2", "weight": 60}])))
+    give_up = time.monotonic() + 30
+    while label() != "new":
+        assert time.monotonic() < give_up, "the update did not come"
+        time.sleep(0.02)
+    assert times(3, envoy.port(), pin("v2", 0)) == ["v1"] * 3
+    assert counts(envoy, "ejections_total") == {"v2": 1}
+    assert upstreams["v2"].seen()[ERRORS:] == []
