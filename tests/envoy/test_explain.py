@@ -241,6 +241,6 @@ def test_no_byte_of_a_client_or_an_upstream_enters_the_answer(binary, start):
             # decision() looks for it, and that there is one line only.
             assert decision(response).startswith("app=none" if "org" in where else f'app="{where[:4]}"'), where
         # Who does not ask gets what the app says, as it is.
-        assert (await ask(envoy.port(), "shop", [*sent])).all("x-pinion-decision") == ["evil"]
+        assert (await ask(envoy.port(), "shop", sent)).all("x-pinion-decision") == ["evil"]
 
     asyncio.run(run())

@@ -112,3 +112,21 @@ def test_a_request_beside_all_apps_is_as_without_the_filter_too(binary, start):
         assert left == ["x-app-version"], "that of an app which only observes is not this filter's"
 
     asyncio.run(run())
+
+
+def test_an_app_that_observes_ejects_nothing(binary, start):
+    upstream = start(Upstream("v2"))
+    versions = [{"name": "v1"}, {"name": "v2", "weight": 50}]
+    app = {"name": "shop", "versions": versions, "stable": "v1", "observe": True}
+    app["outlierDetection"] = {"consecutiveGatewayErrors": 2, "baseEjectionTime": "60s"}
+    listener = make.listener("edge", [make.pinion({"apps": [app]})], [make.to("upstream")])
+    envoy = start(Envoy(make.bootstrap([listener], [make.cluster("upstream", upstream.port)]), binary=binary))
+    upstream.fail(503)
+    case = {"request": {"headers": [["cookie", "pinion-shop=v2~{now}~0~0"]]}}
+
+    async def run() -> list[int]:
+        return [(await send(envoy.port(), case, int(time.time()))).status for _ in range(5)]
+
+    assert asyncio.run(run()) == [503] * 5
+    assert envoy.metrics().keys() >= {'pinion_requests_total{pin_app="shop",pin_version="v2",pin_reason="pin"}'}
+    assert counted(envoy) == {"pinion_requests_total shop pin": 5}
