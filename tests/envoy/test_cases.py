@@ -8,7 +8,7 @@ import time
 import jwt
 
 from harness import bootstrap as make
-from harness.client import Connection, gather
+from harness.client import Connection, Response, gather
 from harness.envoy import ROOT, Envoy
 from harness.seals import sealed
 from harness.upstream import Upstream
@@ -44,9 +44,9 @@ def differences(side: str, expected: dict, seen: list, now: int) -> list[str]:
     return wrong
 
 
-async def run_case(port: int, case: dict) -> list[str]:
-    now = int(time.time())
-    request, answer, expect = (case.get(part, {}) for part in ("request", "answer", "expect"))
+async def send(port: int, case: dict, now: int) -> Response:
+    """Sends a case's request, with what the upstream is to answer."""
+    request, answer = case.get("request", {}), case.get("answer", {})
     by = answer.get("by", "via_upstream")
     headers = [(name, timed(value, now)) for name, value in request.get("headers", [])]
     headers += [("x-test-by", by), ("x-test-answer", json.dumps(answer.get("headers", [])))]
@@ -64,6 +64,14 @@ async def run_case(port: int, case: dict) -> list[str]:
         headers=headers,
     )
     await connection.close()
+    return response
+
+
+async def run_case(port: int, case: dict) -> list[str]:
+    now = int(time.time())
+    answer, expect = case.get("answer", {}), case.get("expect", {})
+    by = answer.get("by", "via_upstream")
+    response = await send(port, case, now)
     wrong = differences("response", expect.get("response", {}), response.headers, now)
     for name, value in expect.get("filter_state", {}).items():
         wrong += differences("filter state", {name: [value]}, [(name, response.get(f"x-test-{name}") or "-")], now)
@@ -79,19 +87,24 @@ async def run_case(port: int, case: dict) -> list[str]:
     return wrong
 
 
-def test_every_case_holds_through_envoy(binary, start):
+def routes() -> list[dict]:
+    """Where the cases' requests go: to the upstream, or to what Envoy answers itself."""
     direct = {"match": {"prefix": "/", "headers": []}, "direct_response": {"status": 200}}
     direct["match"]["headers"] = [{"name": "x-test-by", "string_match": {"exact": "direct_response"}}]
-    routes = [direct, make.to("none", x_test_by="no_healthy_upstream"), make.to("upstream")]
+    return [direct, make.to("none", x_test_by="no_healthy_upstream"), make.to("upstream")]
+
+
+def test_every_case_holds_through_envoy(binary, start):
+    ways = routes()
     # What an access log would find comes back in response headers.
     shown = ["pinion_app", "pinion_reason"]
-    routes[-1]["response_headers_to_add"] = [
+    ways[-1]["response_headers_to_add"] = [
         {"header": {"key": f"x-test-{name}", "value": f"%FILTER_STATE(wasm.{name}:PLAIN)%"}, "keep_empty_value": True}
         for name in shown
     ]
     upstream = start(Upstream("upstream"))
     listeners = [
-        make.listener(f"group-{i}", [make.jwt_authn(), make.pinion(group["config"])], routes)
+        make.listener(f"group-{i}", [make.jwt_authn(), make.pinion(group["config"])], ways)
         for i, (_, group) in enumerate(GROUPS)
     ]
     clusters = [make.cluster("upstream", upstream.port), make.cluster("none", None)]

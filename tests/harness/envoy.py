@@ -169,7 +169,8 @@ class Envoy:
         with self.log_file.open("w") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.home)
         try:
-            self._wait_until(admin.exists)
+            # Envoy makes the file first and writes the address afterwards.
+            self._wait_until(lambda: admin.exists() and bool(admin.read_text().strip()))
             self.admin_address = admin.read_text().strip()
             self._wait_until(lambda: self.admin("/ready") == "LIVE\n")
             self.require_wasm()
@@ -216,11 +217,15 @@ class Envoy:
         except urllib.error.HTTPError as error:
             return error.read().decode()
 
+    def ports(self) -> dict[str, int]:
+        """The port of each listener, by its name."""
+        statuses = json.loads(self.admin("/listeners?format=json"))["listener_statuses"]
+        return {status["name"]: status["local_address"]["socket_address"]["port_value"] for status in statuses}
+
     def port(self, listener: str | None = None) -> int:
         """The port of a listener, the first unless named."""
-        statuses = json.loads(self.admin("/listeners?format=json"))["listener_statuses"]
-        found = [status for status in statuses if listener in (None, status["name"])]
-        return found[0]["local_address"]["socket_address"]["port_value"]
+        ports = self.ports()
+        return ports[listener] if listener else next(iter(ports.values()))
 
     def metrics(self) -> dict[str, float]:
         """The filter's own metrics in Prometheus form, by name and labels."""

@@ -3,7 +3,8 @@
     python -m harness.upstream NAME [PORT]
 
 It prints its port once it listens. The request header `x-test-answer`, a JSON list of pairs, adds header lines to the
-answer. `/__seen` lists the requests that came before, and forgets them.
+answer. `/__seen` lists the requests that came before, with the time of each, and forgets them. After
+`/__fail?status=503` every answer has that status, until `/__fail?status=0`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import time
 import urllib.request
 from collections import deque
 from pathlib import Path
@@ -22,9 +24,15 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 SEEN: deque[dict] = deque(maxlen=10_000)
-
+CONTROL = "/__"
 LONGEST_HEAD = 256 * 1024
 """Above what any Envoy of the tests lets through, so that it is never the upstream that refuses."""
+
+
+class Mood:
+    """How the answers are now."""
+
+    status = 200
 
 
 class Server(asyncio.Protocol):
@@ -67,18 +75,28 @@ class Server(asyncio.Protocol):
             "path": self.request.target.decode("latin-1"),
             "headers": headers,
         }
-        if said["path"] == "/__seen":
-            said = [*SEEN]
-            SEEN.clear()
+        status = Mood.status
+        if said["path"].startswith(CONTROL):
+            status, said = 200, control(said["path"])
         else:
-            SEEN.append(said)
+            SEEN.append({**said, "at": time.time()})
         body = json.dumps(said).encode() + b"\n"
         lines = [("content-type", "application/json"), ("content-length", str(len(body))), *json.loads(told)]
         encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in lines]
-        head = self.h11.send(h11.Response(status_code=200, headers=encoded))
+        head = self.h11.send(h11.Response(status_code=status, headers=encoded))
         # After HEAD there is nothing to send behind the head.
         rest = b"" if self.request.method == b"HEAD" else self.h11.send(h11.Data(data=body))
         self.transport.write(head + rest + self.h11.send(h11.EndOfMessage()))
+
+
+def control(path: str) -> list[dict]:
+    """What a test tells the upstream itself."""
+    if path.startswith(f"{CONTROL}fail?status="):
+        Mood.status = int(path.partition("=")[2]) or 200
+        return []
+    seen = [*SEEN]
+    SEEN.clear()
+    return seen
 
 
 class Upstream:
@@ -98,8 +116,15 @@ class Upstream:
         return self
 
     def seen(self) -> list[dict]:
-        """The requests that came since this was asked last: method, path and headers."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/__seen", timeout=10) as response:
+        """The requests that came since this was asked last: method, path, headers, and when, in Unix seconds."""
+        return self._told("seen")
+
+    def fail(self, status: int) -> None:
+        """Has it answer with that status from now on; 0 ends it."""
+        self._told(f"fail?status={status}")
+
+    def _told(self, what: str) -> list[dict]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{CONTROL}{what}", timeout=10) as response:
             return json.load(response)
 
     def __exit__(self, *_):
