@@ -187,7 +187,8 @@ impl OutlierDetection {
                 return Some(Admission::Open(attempt));
             }
             let now = now();
-            if now < health.until {
+            // Both are whole seconds: the one that has begun does not count.
+            if now <= health.until {
                 return Some(Admission::Ejected);
             }
             // The one that can write this goes. Should it never come back, another does after the same time again.
@@ -477,34 +478,35 @@ mod tests {
     fn one_request_finds_out_whether_it_is_back() {
         let watched = Watched::new(1, 0);
         assert_eq!(watched.request(G, 100), Some(Some(Change::Ejected(10))));
-        assert_eq!(watched.admit(109), Admission::Ejected);
-        assert_eq!(watched.admit(110), Admission::Open(Attempt::Trial));
-        // While it is under way, and should it never come back, nobody else goes for as long again.
         assert_eq!(watched.admit(110), Admission::Ejected);
-        assert_eq!(watched.admit(119), Admission::Ejected);
-        assert_eq!(watched.admit(120), Admission::Open(Attempt::Trial));
-        // What was sent before the ejection says nothing of now.
-        assert_eq!(watched.note(Attempt::Suspect, O, 121), None);
-        assert_eq!(watched.note(Attempt::Clean, G, 121), None);
+        assert_eq!(watched.admit(111), Admission::Open(Attempt::Trial));
+        // While it is under way, and should it never come back, nobody else goes for as long again.
+        assert_eq!(watched.admit(111), Admission::Ejected);
         assert_eq!(watched.admit(121), Admission::Ejected);
-        assert_eq!(watched.note(Attempt::Trial, O, 121), Some(Change::Recovered));
-        assert_eq!(watched.admit(121), Admission::Open(Attempt::Clean));
+        assert_eq!(watched.admit(122), Admission::Open(Attempt::Trial));
+        // What was sent before the ejection says nothing of now.
+        assert_eq!(watched.note(Attempt::Suspect, O, 123), None);
+        assert_eq!(watched.note(Attempt::Clean, G, 123), None);
+        assert_eq!(watched.admit(123), Admission::Ejected);
+        assert_eq!(watched.note(Attempt::Trial, O, 123), Some(Change::Recovered));
+        assert_eq!(watched.admit(123), Admission::Open(Attempt::Clean));
         // A second trial that comes back later changes nothing.
-        assert_eq!(watched.note(Attempt::Trial, G, 122), None);
-        assert_eq!(watched.admit(122), Admission::Open(Attempt::Clean));
+        assert_eq!(watched.note(Attempt::Trial, G, 124), None);
+        assert_eq!(watched.admit(124), Admission::Open(Attempt::Clean));
     }
 
     #[test]
     fn it_is_left_alone_longer_each_time_and_health_makes_up_for_it() {
         let watched = Watched::new(1, 0);
         assert_eq!(watched.request(G, 100), Some(Some(Change::Ejected(10))));
-        assert_eq!(watched.request(G, 110), Some(Some(Change::Ejected(20))));
-        assert_eq!(watched.admit(129), Admission::Ejected);
-        assert_eq!(watched.request(G, 130), Some(Some(Change::Ejected(25))));
-        assert_eq!(watched.request(O, 155), Some(Some(Change::Recovered)));
+        assert_eq!(watched.request(G, 111), Some(Some(Change::Ejected(20))));
+        assert_eq!(watched.admit(131), Admission::Ejected);
+        assert_eq!(watched.request(G, 132), Some(Some(Change::Ejected(25))));
+        assert_eq!(watched.admit(157), Admission::Ejected);
+        assert_eq!(watched.request(O, 158), Some(Some(Change::Recovered)));
         // Three in a row and one term in health: the next is the third.
-        assert_eq!(watched.request(G, 165), Some(Some(Change::Ejected(25))));
-        assert_eq!(watched.request(O, 190), Some(Some(Change::Recovered)));
+        assert_eq!(watched.request(G, 168), Some(Some(Change::Ejected(25))));
+        assert_eq!(watched.request(O, 194), Some(Some(Change::Recovered)));
         assert_eq!(watched.request(G, 1000), Some(Some(Change::Ejected(10))));
     }
 
@@ -520,7 +522,7 @@ mod tests {
             let watched = Watched::new(gateway, server);
             assert_eq!(watched.request(G, 100), Some(Some(Change::Ejected(10))));
             assert_eq!(
-                watched.request(performance, 110),
+                watched.request(performance, 111),
                 Some(Some(change)),
                 "{gateway} {server} {performance:?}"
             );

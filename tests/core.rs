@@ -90,7 +90,8 @@ fn at_edge(edge: &Edge, case: &Case, now: u64) -> Seen {
         }
     }
     if asks {
-        apply(vec![policy::explained(decision.as_ref())], &mut response);
+        let answer = policy::explained(decision.as_ref(), response.as_slice());
+        apply(answer.into_iter().collect(), &mut response);
     }
     Seen {
         upstream,

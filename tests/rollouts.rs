@@ -121,7 +121,7 @@ fn an_ejected_version_s_clients_go_to_the_fallback_and_come_back_with_their_pins
             .unwrap()
             .starts_with("pinion-shop=v")
     );
-    host::set_time(NOW + 10);
+    host::set_time(NOW + 11);
     assert_eq!(ask(&plugin, &two, via, "200"), ("v2".to_owned(), false));
     assert_eq!(ask(&plugin, &two, via, "200"), ("v2".to_owned(), false));
     assert_eq!(
@@ -140,6 +140,15 @@ fn an_ejected_version_s_clients_go_to_the_fallback_and_come_back_with_their_pins
     assert_eq!(said, expected);
 }
 
+/// All ejections of this thread so far.
+fn ejections() -> i64 {
+    let metrics = host::metrics().into_iter();
+    metrics
+        .filter(|(name, _)| name.ends_with("ejections_total"))
+        .map(|(_, value)| value)
+        .sum()
+}
+
 #[test]
 fn fallbacks_are_followed_as_long_as_they_serve_somebody() {
     for (versions, goes) in [
@@ -151,10 +160,15 @@ fn fallbacks_are_followed_as_long_as_they_serve_somebody() {
             json!([{"name": "v1"}, {"name": "v2", "weight": 20}, {"name": "v3", "weight": 20}]),
             ["v2", "v1", "v1"],
         ),
-        // The stable version has nothing left: nobody is sent where nobody is to come.
+        // One that nobody is to come to is passed over.
+        (
+            json!([{"name": "v1"}, {"name": "v2", "weight": 20, "fallback": "v3"}, {"name": "v3", "weight": 0, "ramp": {"to": 10, "start": "2999-01-01T00:00:00Z", "duration": "1h"}}]),
+            ["v2", "v1", "v1"],
+        ),
+        // The last that has a share is left with its own, and so is one whose clients nobody could take.
         (
             json!([{"name": "v1"}, {"name": "v2", "weight": 50, "fallback": "v3"}, {"name": "v3", "weight": 50}]),
-            ["v2", "v3", "v2"],
+            ["v2", "v3", "v3"],
         ),
         (
             json!([{"name": "v1"}, {"name": "v2", "weight": 100}]),
@@ -163,7 +177,6 @@ fn fallbacks_are_followed_as_long_as_they_serve_somebody() {
     ] {
         let config = watched(versions);
         let plugin = start(&config);
-        host::forget();
         let pin = format!("v2~{NOW}~0~5");
         let three = format!("v3~{NOW}~0~99999");
         let fail = |pin: &str| {
@@ -172,11 +185,14 @@ fn fallbacks_are_followed_as_long_as_they_serve_somebody() {
             }
         };
         let now = || ask(&plugin, &pin, Answerer::DirectResponse, "200").0;
+        let ejected = ejections();
         let before = now();
         fail(&pin);
         let first = now();
         fail(&three);
         assert_eq!([before, first, now()], goes, "{config}");
+        assert_eq!(ejections() > ejected, goes != ["v2"; 3], "{config}");
+        host::forget();
     }
 }
 
@@ -207,7 +223,9 @@ fn what_ramps_and_ejections_cost_in_host_calls() {
             &[],
         ),
         (
-            app(json!({"versions": [{"name": "v1"}, {"name": "v2", "weight": 100}], "outlierDetection": {}})),
+            app(
+                json!({"versions": [{"name": "v1"}, {"name": "v2", "weight": 99.999}], "outlierDetection": {}}),
+            ),
             &["map 0", "recall"],
             &["get 2 :status"],
         ),

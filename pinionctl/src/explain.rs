@@ -125,7 +125,7 @@ fn edits(
         policy::stamp(decision, response.as_slice()).edits
     });
     if policy::is_asked_why(edge, request.as_slice(), decision, world) {
-        stamped.push(policy::explained(decision));
+        stamped.extend(policy::explained(decision, response.as_slice()));
     }
     writeln!(out, "to the response, if the upstream's is an empty 200")?;
     list(out, &stamped)

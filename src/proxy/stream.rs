@@ -83,7 +83,8 @@ impl HttpContext for Stream {
             _ => {}
         }
         if self.explains {
-            HostHeaders::response().apply([policy::explained(self.decision.as_ref())]);
+            let headers = HostHeaders::response();
+            headers.apply(policy::explained(self.decision.as_ref(), &headers));
         }
         Action::Continue
     }
