@@ -3,25 +3,31 @@
 //! Everything here is a function of the configuration, the message, the clock and chance; no call reaches the host.
 //! The order of the steps is a promise to users: override, inbound, rule, key, pin, draw.
 
+mod ejection;
 mod steps;
+mod why;
 
 use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::ambient::Ambient;
-use crate::assign::{Share, Slot};
+use crate::assign::Slot;
 use crate::cache;
 use crate::config::{App, Conduct, Edge};
 use crate::cookie::Scheme;
 use crate::edit::Edit;
-use crate::explain::{self, Explain, Step, Trace};
+use crate::explain::{Step, Trace};
 use crate::header::{HeaderName, Headers};
-use crate::health::{Admission, Attempt, Change, Memory, OutlierDetection, Performance};
+use crate::health::{Attempt, Memory};
 use crate::overrides::CookieChange;
 use crate::pin::{Pin, Rejection};
 use crate::request::{Limit, Request};
-use crate::version::{Version, VersionRef};
+use crate::version::VersionRef;
+use ejection::admit;
 use steps::{Place, living};
+
+pub use ejection::note;
+pub use why::{explained, is_asked_why};
 
 pub use steps::returning;
 
@@ -156,80 +162,6 @@ pub fn decide<H: Headers + ?Sized>(
             attempt,
         }
     })
-}
-
-/// Sends a request past an ejected version, with its pin left as it is. A version whose clients nobody could take is not
-/// watched.
-fn admit(app: &App, place: &mut Place, ambient: &(impl Ambient + Memory)) -> Option<Attempt> {
-    let watch = app
-        .outlier_detection
-        .as_ref()
-        .filter(|_| app.conduct == Conduct::Act)?;
-    let mut version = place.version.clone();
-    let attempt = loop {
-        // Each version comes once: a configuration whose fallbacks go round is refused.
-        let Some(refuge) = refuge(app, watch, &version, ambient) else {
-            break None;
-        };
-        match watch.admit(&version, ambient, || ambient.now()) {
-            Some(Admission::Open(attempt)) => break Some(attempt),
-            Some(Admission::Ejected) => version = refuge,
-            None => break None,
-        }
-    };
-    if version.index != place.version.index {
-        place.reason = Reason::Fallback;
-        place.trace.ejected = Some(std::mem::replace(&mut place.version, version));
-    }
-    attempt
-}
-
-/// Who takes a version's clients: the next along its fallbacks that has a share. Where nobody is to come, nobody is sent.
-fn refuge(
-    app: &App,
-    watch: &OutlierDetection,
-    version: &Version,
-    ambient: &impl Ambient,
-) -> Option<VersionRef> {
-    let mut fallbacks = std::iter::successors(watch.fallback(version), |next| watch.fallback(next));
-    fallbacks
-        .find(|next| app.rollout.share(next, || ambient.now()) > Share::NONE)
-        .cloned()
-}
-
-/// Notes how a version did, off a response's `response.code_details` and status.
-pub fn note(
-    decision: &Decision,
-    code_details: &[u8],
-    status: impl FnOnce() -> Option<u16>,
-    ambient: &(impl Ambient + Memory),
-) -> Option<Change> {
-    let attempt = decision.attempt?;
-    let watch = decision.app.outlier_detection.as_ref()?;
-    let performance = Performance::of(code_details, status)?;
-    watch.note(&decision.version, attempt, performance, ambient, || ambient.now())
-}
-
-/// Whether a client asks why, and may. What only observes does not answer.
-pub fn is_asked_why<H: Headers + ?Sized>(
-    edge: &Edge,
-    headers: &H,
-    decision: Option<&Decision>,
-    ambient: &impl Ambient,
-) -> bool {
-    let asked = |explain: &Explain| {
-        headers.first(explain.header.as_str()).is_some()
-            && explain.allow.includes(&Request::new(headers, ambient))
-    };
-    let acts = decision.map_or(!edge.stripped.is_empty(), |decision| !decision.is_observed());
-    acts && edge.explain.as_ref().is_some_and(asked)
-}
-
-/// The answer to who asks why, on a response. A shared cache would hand it to others, so it goes on none that one may
-/// keep.
-pub fn explained<H: Headers + ?Sized>(decision: Option<&Decision>, response: &H) -> Option<Edit<'static>> {
-    let answer = || Edit::Replace(explain::ANSWER, Cow::Owned(explain::answer(decision)));
-    (!cache::may_be_shared(response)).then(answer)
 }
 
 /// What the host shall do to the request.

@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
+use super::course::{self, ramp};
 use super::decode::{Checked, Cursor, Fields, Invalid};
-use super::{text, time};
 use crate::assign::{Layout, Share};
 use crate::ramp::Ramp;
 use crate::rollout::Rollout;
@@ -66,8 +66,8 @@ pub(super) fn versions(fields: &mut Fields<'_, '_>) -> Checked<Versions> {
             })
         })
         .collect();
-    let fallbacks = fallbacks(fields, &all, &fallback_names, stable);
-    let ramps = ramps(fields, &all, stable);
+    let fallbacks = course::fallbacks(fields, &all, &fallback_names, stable);
+    let ramps = course::ramps(fields, &all, stable);
     let mut others = all.clone();
     if stable >= others.len() {
         return Err(Invalid);
@@ -79,71 +79,6 @@ pub(super) fn versions(fields: &mut Fields<'_, '_>) -> Checked<Versions> {
         rollout,
         fallbacks: fallbacks?,
     })
-}
-
-/// The stable version takes what the others leave, which must be enough whenever each stands at its most.
-fn ramps(fields: &Fields<'_, '_>, all: &[VersionRef], stable: usize) -> Checked<()> {
-    if all.iter().all(|version| version.ramp.is_none()) {
-        return Ok(());
-    }
-    if all
-        .iter()
-        .any(|version| version.index == stable && version.ramp.is_some())
-    {
-        let reason = "must not be given for the stable version, which takes what the others leave";
-        return fields.fail(&format!("versions[{stable}].ramp"), reason);
-    }
-    let others = all.iter().filter(|version| version.index != stable);
-    let most: Vec<_> = others
-        .map(|version| version.ramp.map_or(version.share, |ramp| ramp.most()))
-        .collect();
-    if Share::rest(&most).is_none() {
-        let sum = Share::percent_sum(&most);
-        let reason = format!(
-            "ramps must leave the stable version 0 or more, but the others' largest shares add up to {sum}"
-        );
-        return fields.fail("versions", reason);
-    }
-    Ok(())
-}
-
-/// Whom each version's clients go to while it is ejected: the one named, else the stable one.
-fn fallbacks(
-    fields: &Fields<'_, '_>,
-    all: &[VersionRef],
-    names: &[Option<String>],
-    stable: usize,
-) -> Checked<Vec<Option<VersionRef>>> {
-    let fallback = |(i, name): (usize, &Option<String>)| {
-        let fail = |reason: String| fields.fail(&format!("versions[{i}].fallback"), reason);
-        let Some(name) = name else {
-            return Ok(all.get(stable).filter(|_| i != stable).cloned());
-        };
-        let has_share = |version: &Version| version.share > Share::NONE || version.ramp.is_some();
-        match all.iter().find(|version| version.name == *name) {
-            _ if i == stable => {
-                fail("must not be given for the stable version, which is never ejected".to_owned())
-            }
-            None => fail(format!("{name:?} is not a version of this app")),
-            Some(version) if version.index == i => fail("must be another version".to_owned()),
-            Some(version) if !has_share(version) => {
-                fail(format!("{name:?} has no share, so nobody is to come to it"))
-            }
-            Some(version) => Ok(Some(version.clone())),
-        }
-    };
-    let read: Vec<_> = names.iter().enumerate().map(fallback).collect();
-    let fallbacks: Vec<Option<VersionRef>> = read.into_iter().collect::<Checked<_>>()?;
-    let next = |version: &VersionRef| fallbacks.get(version.index)?.as_ref();
-    for version in all {
-        let chain = std::iter::successors(next(version), |version| next(version));
-        // A chain that is longer than there are versions never ends.
-        if chain.take(all.len()).any(|other| other.index == version.index) {
-            let reason = format!("leads back to {:?}", version.name);
-            return fields.fail(&format!("versions[{}].fallback", version.index), reason);
-        }
-    }
-    Ok(fallbacks)
 }
 
 /// Lays shares out around the stable one, which stands at `stable`.
@@ -206,43 +141,6 @@ fn draft(cursor: Cursor<'_>) -> Checked<Draft> {
             weight,
             ramp: ramp?,
             fallback: fallback?,
-        })
-    })
-}
-
-/// The most steps of a ramp, and the longest one, in seconds: a year.
-const MAX_STEPS: u32 = 1000;
-const MAX_DURATION: u32 = 365 * 24 * 3600;
-
-/// A ramp that starts at the version's weight.
-fn ramp(cursor: &Cursor<'_>, from: Share) -> Checked<Ramp> {
-    cursor.object(|fields| {
-        let to = fields.required("to", percent);
-        let start = fields.required("start", time::timestamp);
-        let duration = fields.required("duration", |duration| text::seconds(duration, MAX_DURATION));
-        let steps = fields.optional("steps", |steps| match steps.integer(MAX_STEPS)? {
-            0 => steps.fail(format!("must be a whole number from 1 to {MAX_STEPS}, is 0")),
-            number => Ok(number),
-        });
-        let hold_at = fields.optional("holdAt", percent);
-        let (to, hold_at) = (to?, hold_at?);
-        if to == from {
-            return fields.fail(
-                "to",
-                format!("must differ from the version's weight, {}", from.percent()),
-            );
-        }
-        if hold_at.is_some_and(|hold| hold < from.min(to) || hold > from.max(to)) {
-            let (from, to) = (from.percent(), to.percent());
-            return fields.fail("holdAt", format!("must be on the way, between {from} and {to}"));
-        }
-        Ok(Ramp {
-            from,
-            to,
-            start: start?,
-            duration: duration?,
-            steps: steps?,
-            hold_at,
         })
     })
 }
