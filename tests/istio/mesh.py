@@ -34,12 +34,16 @@ VALUES = yaml.safe_load((ROOT / "wasmplugin" / "mesh.values.yaml").read_text())[
 
 
 class Istiod:
-    """pilot-discovery with a folder in place of Kubernetes, ended with the block."""
+    """pilot-discovery with a folder in place of Kubernetes, ended with the block.
+
+    The folder is empty at first: of services that are there before it listens for changes, it may never hear.
+    """
 
     def __init__(self) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="pinion-istiod-"))
         self.port = free_port()
         self.config = self.home / "config"
+        self.config.mkdir()
         self.log_file = self.home / "istiod.log"
         self.process: subprocess.Popen | None = None
 
@@ -72,7 +76,6 @@ class Istiod:
 
     def apply(self, documents: Iterable[dict]) -> None:
         """Replaces all that it serves, by moving a file into the folder that it watches."""
-        self.config.mkdir(exist_ok=True)
         fresh = self.home / "all.new"
         fresh.write_text(yaml.safe_dump_all(documents))
         fresh.rename(self.config / "all.yaml")
@@ -198,9 +201,8 @@ class Mesh:
         for pod in self.cluster.pods:
             app = self.stack.enter_context(Pod(pod.name, (pod.call_port, pod.calls) if pod.calls else None))
             pod.app_port, self.apps[pod.name] = app.port, app
-        self.istiod = Istiod()
+        self.istiod = self.stack.enter_context(Istiod())
         self.apply()
-        self.stack.enter_context(self.istiod)
         gateway = bootstrap("router", "gateway", "istio-system", {"istio": "ingressgateway"}, self.istiod.port)
         os.environ["PINION_KEY"] = KEY
         self.gateway = self._envoy(gateway, concurrency=2)
