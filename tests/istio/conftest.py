@@ -53,7 +53,7 @@ def pytest_runtest_makereport(item, call):
     if report.failed:
         for each in getattr(item, "running", []):
             for name, log in each.logs().items():
-                report.sections.append((name, log[-3_000:]))
+                report.sections.append((name, log[-9_000:]))
     return report
 
 

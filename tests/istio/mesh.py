@@ -45,6 +45,7 @@ class Istiod:
         self.config = self.home / "config"
         self.config.mkdir()
         self.log_file = self.home / "istiod.log"
+        self.final_log = ""
         self.process: subprocess.Popen | None = None
 
     def __enter__(self) -> Istiod:
@@ -81,7 +82,7 @@ class Istiod:
         fresh.rename(self.config / "all.yaml")
 
     def log(self) -> str:
-        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+        return self.log_file.read_text(errors="replace") if self.log_file.exists() else self.final_log
 
     def __exit__(self, *_) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -91,6 +92,7 @@ class Istiod:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        self.final_log = self.log()
         shutil.rmtree(self.home, ignore_errors=True)
 
 
