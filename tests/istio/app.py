@@ -1,9 +1,9 @@
 """An app of a pod: the project's upstream, which can also fail, and can call another service first.
 
-    python app.py NAME [SIDECAR SERVICE]
+    python app.py NAME [ADDRESS PORT SERVICE]
 
 `/status/503` is answered with that status. With a service to call, each request is sent on through the sidecar that
-listens at that port, with every header that came; the answer then tells what the service said, as `next`.
+listens at that address, with every header that came; the answer then tells what the service said, as `next`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from harness.upstream import ROOT, Server, Upstream
 
 
 class App(Server):
-    def __init__(self, name: str, called: tuple[int, str] | None):
+    def __init__(self, name: str, called: tuple[str, int, str] | None):
         super().__init__(name)
         self.called = called
 
@@ -33,12 +33,12 @@ class App(Server):
         else:
             super().answer()
 
-    def headers(self) -> list[tuple[str, str]]:
+    def headers(self) -> list[tuple[str, int, str]]:
         return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.request.headers]
 
     def call(self, path: str) -> dict:
-        port, service = self.called
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        address, port, service = self.called
+        connection = http.client.HTTPConnection(address, port, timeout=20)
         passed = {name: value for name, value in self.headers() if name not in ("host", "content-length")}
         connection.request("GET", path, headers={**passed, "host": service})
         response = connection.getresponse()
@@ -56,7 +56,7 @@ class App(Server):
 class Pod(Upstream):
     """An app in a process of its own, ended with the block."""
 
-    def __init__(self, name: str, called: tuple[int, str] | None = None):
+    def __init__(self, name: str, called: tuple[str, int, str] | None = None):
         super().__init__(name)
         self.called = called
 
@@ -72,7 +72,7 @@ class Pod(Upstream):
         return self
 
 
-async def main(name: str, called: tuple[int, str] | None) -> None:
+async def main(name: str, called: tuple[str, int, str] | None) -> None:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: App(name, called), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
@@ -81,6 +81,6 @@ async def main(name: str, called: tuple[int, str] | None) -> None:
 
 if __name__ == "__main__":
     try:
-        asyncio.run(main(sys.argv[1], (int(sys.argv[2]), sys.argv[3]) if len(sys.argv) > 2 else None))
+        asyncio.run(main(sys.argv[1], (sys.argv[2], int(sys.argv[3]), sys.argv[4]) if len(sys.argv) > 2 else None))
     except KeyboardInterrupt:
         pass

@@ -6,9 +6,10 @@ machine could share: what is replaced is listed here, and nothing else is.
 - A WasmPlugin's `url` is the module that was built, its `sha256` that module's.
 - A Gateway's port is a free one of 127.0.0.1.
 - A RequestAuthentication's `jwksUri` is a key of this test, in line.
-- A Service is a ServiceEntry whose endpoints are the sidecars of the Deployments that it selects, on 127.0.0.1. It has one
-  port more for each pod that calls it: that pod's sidecar listens there, as nothing redirects connections to it.
-- A Deployment is a process of `upstream`, with a sidecar whose listeners a Sidecar resource puts on 127.0.0.1.
+- A Service is a ServiceEntry whose endpoints are the sidecars of the Deployments that it selects, on 127.0.0.1.
+- A Deployment is a process of `app`, with a sidecar whose listeners a Sidecar resource puts on 127.0.0.1. What the app calls,
+  it calls at its sidecar, as nothing redirects its connections: at the service's port, and at a loopback address that no
+  other pod has.
 - ConfigMaps are left out.
 """
 
@@ -19,6 +20,7 @@ import copy
 import dataclasses
 import hashlib
 import json
+import random
 import subprocess
 from typing import Any
 
@@ -62,7 +64,7 @@ class Pod:
     """What the sidecar listens at for the app."""
     calls: str | None
     """The service that the app calls."""
-    call_port: int
+    address: str
     """What the sidecar listens at for that service."""
     app_port: int = 0
 
@@ -72,6 +74,8 @@ class Cluster:
 
     def __init__(self, documents: list[dict], calls: dict[str, str]):
         self.gateway_port = free_port()
+        services = [each for each in documents if each["kind"] == "Service"]
+        self.ports = {each["metadata"]["name"]: each["spec"]["ports"][0]["port"] for each in services}
         self.pods = [pod(each, calls) for each in documents if each["kind"] == "Deployment"]
 
     def render(self, documents: list[dict]) -> list[dict]:
@@ -110,25 +114,22 @@ class Cluster:
         selector = document["spec"]["selector"]
         chosen = [pod for pod in self.pods if selector.items() <= pod.labels.items()]
         assert chosen, f"Service {name} selects nothing"
-        callers = [(f"from-{pod.name}", pod.call_port) for pod in self.pods if pod.calls == name]
-        ports = [(port["name"], port["port"]), *callers]
         return istio(
             "networking.istio.io/v1", "ServiceEntry", name, namespace,
             hosts=[f"{name}.{namespace}.svc.cluster.local"],
             location="MESH_INTERNAL",
             resolution="STATIC",
-            ports=[{"name": each, "number": number, "protocol": "HTTP"} for each, number in ports],
+            ports=[{"name": port["name"], "number": port["port"], "protocol": "HTTP"}],
             endpoints=[
-                {"address": "127.0.0.1", "labels": pod.labels, "ports": {each: pod.port for each, _ in ports}}
-                for pod in chosen
+                {"address": "127.0.0.1", "labels": pod.labels, "ports": {port["name"]: pod.port}} for pod in chosen
             ],
         )  # fmt: skip
 
     def _sidecar(self, pod: Pod) -> dict:
-        local = {"bind": "127.0.0.1", "captureMode": "NONE"}
-        egress: dict[str, Any] = {"hosts": ["./*" if pod.calls else "~/*"]}
+        egress: dict[str, Any] = {"hosts": ["~/*"]}
         if pod.calls:
-            egress |= {"port": {"number": pod.call_port, "protocol": "HTTP", "name": "http"}, **local}
+            port = {"number": self.ports[pod.calls], "protocol": "HTTP", "name": "http"}
+            egress = {"hosts": ["./*"], "port": port, "bind": pod.address, "captureMode": "NONE"}
         return istio(
             "networking.istio.io/v1", "Sidecar", pod.name, pod.namespace,
             workloadSelector={"labels": pod.labels},
@@ -136,7 +137,8 @@ class Cluster:
                 {
                     "port": {"number": pod.port, "protocol": "HTTP", "name": "http"},
                     "defaultEndpoint": f"127.0.0.1:{pod.app_port}",
-                    **local,
+                    "bind": "127.0.0.1",
+                    "captureMode": "NONE",
                 }
             ],
             egress=[egress],
@@ -146,7 +148,12 @@ class Cluster:
 def pod(deployment: dict, calls: dict[str, str]) -> Pod:
     name, namespace = deployment["metadata"]["name"], deployment["metadata"]["namespace"]
     labels = deployment["spec"]["template"]["metadata"]["labels"]
-    return Pod(name, namespace, labels, free_port(), calls.get(labels["app"]), free_port())
+    return Pod(name, namespace, labels, free_port(), calls.get(labels["app"]), loopback())
+
+
+def loopback() -> str:
+    """A loopback address that nobody else is likely to use, for ports that can't be chosen."""
+    return f"127.{random.randint(1, 254)}.{random.randint(1, 254)}.{random.randint(1, 254)}"
 
 
 def istio(version: str, kind: str, name: str, namespace: str, **spec: Any) -> dict:

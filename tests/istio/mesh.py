@@ -184,6 +184,7 @@ class Mesh:
 
     def __init__(self, name: str, binary: Path, *, calls: dict[str, str] | None = None):
         self.documents = local.overlay(name)
+        self.istiod = Istiod()
         self.cluster = local.Cluster(self.documents, calls or {})
         self.binary = binary
         self.requests = 0
@@ -201,9 +202,9 @@ class Mesh:
 
     def _start(self) -> None:
         for pod in self.cluster.pods:
-            app = self.stack.enter_context(Pod(pod.name, (pod.call_port, pod.calls) if pod.calls else None))
+            app = self.stack.enter_context(Pod(pod.name, (pod.address, self.cluster.ports[pod.calls], pod.calls) if pod.calls else None))
             pod.app_port, self.apps[pod.name] = app.port, app
-        self.istiod = self.stack.enter_context(Istiod())
+        self.stack.enter_context(self.istiod)
         self.apply()
         gateway = bootstrap("router", "gateway", "istio-system", {"istio": "ingressgateway"}, self.istiod.port)
         os.environ["PINION_KEY"] = KEY
