@@ -11,6 +11,9 @@ WASM_BINDGEN := 0.2.126
 PYTHON := .tools/venv/bin/python
 SOURCES := $(shell find src module/src -name '*.rs') Cargo.toml Cargo.lock module/Cargo.toml
 RUNNER := .tools/bin/wasm-bindgen-test-runner
+# The release whose modules tests/istio/go.mod names.
+ISTIO := 1.29.2
+ISTIO_TOOLS := .tools/bin/pilot-discovery .tools/bin/istioctl .tools/bin/kustomize
 
 .PHONY: help
 help: ## Show this
@@ -40,6 +43,10 @@ test-wasm32: $(RUNNER) .tools/targets ## The core's tests in wasm32, in Node
 .PHONY: test-envoy
 test-envoy: dist/pinion.wasm .tools/pinion-panics.wasm $(PYTHON) ## The tests on the oldest and the newest Envoy
 	$(PYTHON) -m pytest
+
+.PHONY: test-istio
+test-istio: dist/pinion.wasm $(PYTHON) $(ISTIO_TOOLS) ## The Istio manifests under the real istiod, with traffic; needs Go
+	$(PYTHON) -m pytest tests/istio
 
 SECONDS_EACH ?= 60
 FUZZ_TARGETS := config cookies seals overrides scopes exchange
@@ -113,6 +120,16 @@ $(PYTHON): tools/requirements.txt
 	python3 -m venv .tools/venv
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
+
+.tools/bin/pilot-discovery: PACKAGE := istio.io/istio/pilot/cmd/pilot-discovery
+.tools/bin/istioctl: PACKAGE := istio.io/istio/istioctl/cmd/istioctl
+.tools/bin/kustomize: PACKAGE := sigs.k8s.io/kustomize/kustomize/v5
+
+# The first takes some minutes, as it compiles what Istio needs of Kubernetes; the others share it.
+$(ISTIO_TOOLS): tests/istio/go.mod tests/istio/go.sum
+	@command -v go >/dev/null || { echo "Go is missing: install Go 1.25.9 or later" >&2; exit 1; }
+	cd tests/istio && nice go build -trimpath -ldflags '-s -w -X istio.io/istio/pkg/version.buildVersion=$(ISTIO)' \
+		-o $(abspath $@) $(PACKAGE)
 
 $(RUNNER):
 	@command -v node >/dev/null || { echo "node is missing: install Node.js 20 or later" >&2; exit 1; }

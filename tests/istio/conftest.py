@@ -8,7 +8,7 @@ import pytest
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 
 from harness import envoy  # noqa: E402
-from mesh import ISTIO, Mesh  # noqa: E402
+from mesh import Mesh, release  # noqa: E402
 
 RELEASES = ["1.37.0", envoy.NEWEST]
 
@@ -71,6 +71,6 @@ def pytest_terminal_summary(terminalreporter):
     }
     rows = [columns, *(sorted(ROWS, key=lambda each: (each["name"], each["envoy"])))]
     widths = {key: max(len(str(each.get(key, "-"))) for each in rows) for key in columns}
-    terminalreporter.write_line(f"Istio {ISTIO}; flips per 1,000 returning clients with the plugin, and without it")
+    terminalreporter.write_line(f"Istio {release()}; flips per 1,000 returning clients with the plugin, and without it")
     for each in rows:
         terminalreporter.write_line("  ".join(str(each.get(key, "-")).ljust(width) for key, width in widths.items()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import re
@@ -23,14 +24,23 @@ from harness.bootstrap import TYPE
 from harness.client import Browser, Response, gather
 from harness.envoy import ROOT, TOOLS, Envoy, EnvoyFailed, free_port
 
-ISTIO = "1.29.2"
-"""What tests/istio/go.mod builds."""
-
 WAIT_SECONDS = 90
 """How long istiod and a proxy may take to follow, on a busy machine."""
 
 KEY = "a key of the gateway's own environment"
 VALUES = yaml.safe_load((ROOT / "wasmplugin" / "mesh.values.yaml").read_text())["meshConfig"]
+
+
+@functools.cache
+def release() -> str:
+    """The version of Istio that is run."""
+    said = subprocess.run(
+        [TOOLS / "bin" / "istioctl", "version", "--remote=false", "--output", "json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(said.stdout)["clientVersion"]["version"]
 
 
 class Istiod:
@@ -82,7 +92,9 @@ class Istiod:
         fresh.rename(self.config / "all.yaml")
 
     def log(self) -> str:
-        return self.log_file.read_text(errors="replace") if self.log_file.exists() else self.final_log
+        said = self.log_file.read_text(errors="replace") if self.log_file.exists() else self.final_log
+        # Without its settings, which it lists first.
+        return said[max(0, said.find("initializing mesh networks")) :]
 
     def __exit__(self, *_) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -140,7 +152,7 @@ def bootstrap(kind: str, name: str, namespace: str, labels: dict[str, str], disc
                 "NAMESPACE": namespace,
                 "LABELS": labels,
                 "CLUSTER_ID": "Kubernetes",
-                "ISTIO_VERSION": ISTIO,
+                "ISTIO_VERSION": release(),
                 "INTERCEPTION_MODE": "NONE",
             },
         },
@@ -206,6 +218,8 @@ class Mesh:
             pod.app_port, self.apps[pod.name] = app.port, app
         self.stack.enter_context(self.istiod)
         self.apply()
+        # Up to Envoy 1.37 a proxy may crash when its first Wasm filter comes after it has started (docs/operations.md).
+        wait_until(lambda: "XDS: Pushing Services" in self.istiod.log(), lambda: f"nothing was read:\n{self.istiod.log()}")
         gateway = bootstrap("router", "gateway", "istio-system", {"istio": "ingressgateway"}, self.istiod.port)
         os.environ["PINION_KEY"] = KEY
         self.gateway = self._envoy(gateway, concurrency=2)
