@@ -13,7 +13,7 @@ SOURCES := $(shell find src module/src -name '*.rs') Cargo.toml Cargo.lock modul
 RUNNER := .tools/bin/wasm-bindgen-test-runner
 # The release whose modules tests/istio/go.mod names.
 ISTIO := 1.29.2
-ISTIO_TOOLS := .tools/bin/pilot-discovery .tools/bin/istioctl .tools/bin/kustomize
+ISTIO_TOOLS := $(addprefix .tools/bin/,pilot-discovery istioctl kustomize wasm-fetch)
 
 .PHONY: help
 help: ## Show this
@@ -85,6 +85,18 @@ dist/pinion.wasm .tools/pinion-panics.wasm: $(SOURCES) Makefile tools/optimize.m
 	@mkdir -p dist
 	node tools/optimize.mjs target/wasm32-wasip1/release/pinion_module.wasm $@
 
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+
+.PHONY: image
+image: dist/image.tar ## An OCI image of the module: dist/image.tar; docker, podman or buildah takes it in, if one is there
+	@if docker info >/dev/null 2>&1; then docker load --input dist/image.tar; \
+	elif command -v podman >/dev/null; then podman load --input dist/image.tar; \
+	elif command -v buildah >/dev/null; then buildah pull oci-archive:dist/image.tar; \
+	else echo "no docker, podman or buildah: push dist/image.tar with what you have"; fi
+
+dist/image.tar: dist/pinion.wasm tools/image.py
+	@sum=$$(python3 tools/image.py dist/pinion.wasm $(VERSION) $@); echo "$@: version $(VERSION), its digest is $$sum"
+
 .PHONY: manifests
 manifests: dist/pinion.wasm ## Istio manifests for the module at URL, with its checksum, in dist/wasmplugin
 	@[[ -n "$${URL:-}" ]] || { echo "say where the module is: make manifests URL=https://…/pinion.wasm" >&2; exit 1; }
@@ -124,6 +136,8 @@ $(PYTHON): tools/requirements.txt
 .tools/bin/pilot-discovery: PACKAGE := istio.io/istio/pilot/cmd/pilot-discovery
 .tools/bin/istioctl: PACKAGE := istio.io/istio/istioctl/cmd/istioctl
 .tools/bin/kustomize: PACKAGE := sigs.k8s.io/kustomize/kustomize/v5
+.tools/bin/wasm-fetch: PACKAGE := ./fetch
+.tools/bin/wasm-fetch: tests/istio/fetch/main.go
 
 # The first takes some minutes, as it compiles what Istio needs of Kubernetes; the others share it.
 $(ISTIO_TOOLS): tests/istio/go.mod tests/istio/go.sum
