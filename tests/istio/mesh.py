@@ -12,6 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.request
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
@@ -51,7 +52,7 @@ class Istiod:
 
     def __init__(self) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="pinion-istiod-"))
-        self.port = free_port()
+        self.port, self.monitoring = free_port(), free_port()
         self.config = self.home / "config"
         self.config.mkdir()
         self.log_file = self.home / "istiod.log"
@@ -62,7 +63,7 @@ class Istiod:
         # Its own defaults for logs and metrics would ask for filters that only Istio's build of Envoy has.
         mesh = {**VALUES, "enableAutoMtls": False, "defaultProviders": {}}
         (self.home / "mesh.yaml").write_text(yaml.safe_dump(mesh))
-        addresses = {"grpc": self.port, "http": free_port(), "monitoring": free_port()}
+        addresses = {"grpc": self.port, "http": free_port(), "monitoring": self.monitoring}
         command = [
             TOOLS / "bin" / "pilot-discovery", "discovery", "--registries=", f"--configDir={self.config}",
             f"--meshConfig={self.home / 'mesh.yaml'}", "--httpsAddr=", "--secureGRPCAddr=",
@@ -90,6 +91,10 @@ class Istiod:
         fresh = self.home / "all.new"
         fresh.write_text(yaml.safe_dump_all(documents))
         fresh.rename(self.config / "all.yaml")
+
+    def metrics(self) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.monitoring}/metrics", timeout=10) as response:
+            return response.read().decode()
 
     def log(self) -> str:
         said = self.log_file.read_text(errors="replace") if self.log_file.exists() else self.final_log
