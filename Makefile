@@ -13,7 +13,7 @@ SOURCES := $(shell find src module/src -name '*.rs') Cargo.toml Cargo.lock modul
 RUNNER := .tools/bin/wasm-bindgen-test-runner
 # The release whose modules tests/istio/go.mod names.
 ISTIO := 1.29.2
-ISTIO_TOOLS := $(addprefix .tools/bin/,pilot-discovery istioctl kustomize wasm-fetch)
+ISTIO_TOOLS := $(addprefix .tools/bin/,pilot-discovery istioctl kustomize wasm-fetch promql-check)
 
 .PHONY: help
 help: ## Show this
@@ -138,6 +138,8 @@ $(PYTHON): tools/requirements.txt
 .tools/bin/kustomize: PACKAGE := sigs.k8s.io/kustomize/kustomize/v5
 .tools/bin/wasm-fetch: PACKAGE := ./fetch
 .tools/bin/wasm-fetch: tests/istio/fetch/main.go
+.tools/bin/promql-check: PACKAGE := ./promql
+.tools/bin/promql-check: tests/istio/promql/main.go
 
 # The first takes some minutes, as it compiles what Istio needs of Kubernetes; the others share it.
 $(ISTIO_TOOLS): tests/istio/go.mod tests/istio/go.sum

@@ -3,11 +3,12 @@
 import asyncio
 import json
 import re
+import subprocess
 import time
 
 import yaml
 
-from harness.envoy import ROOT
+from harness.envoy import ROOT, TOOLS
 from harness.seals import sealed
 from mesh import KEY, served, until
 
@@ -37,6 +38,15 @@ def scraped(*pages: str) -> tuple[set[str], set[str], set[tuple[str, str]]]:
     lines = [line for page in pages for line in page.splitlines() if line and not line.startswith("#")]
     pairs = {pair for line in lines for pair in re.findall(r'(\w+)="([^"]*)"', line)}
     return {re.match(r"\w+", line)[0] for line in lines}, {name for name, _ in pairs}, pairs
+
+
+def test_prometheus_takes_every_query():
+    values = {"$__rate_interval": "5m", "$app": ".*"}
+    filled = [re.sub(r"\$\w+", lambda found: values[found[0]], each) for each in queries() if "label_values" not in each]
+    check = TOOLS / "bin" / "promql-check"
+    said = subprocess.run([check], input="\n".join(filled), capture_output=True, text=True)
+    assert len(filled) > 10 and said.returncode == 0, said.stdout
+    assert subprocess.run([check], input="sum by (a (b)", capture_output=True, text=True).returncode == 1
 
 
 def test_every_metric_and_label_is_in_a_real_scrape(mesh):
