@@ -8,7 +8,8 @@ import pytest
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 
 from harness import envoy  # noqa: E402
-from mesh import Mesh, release  # noqa: E402
+from istiod import release  # noqa: E402
+from mesh import Mesh  # noqa: E402
 
 RELEASES = ["1.37.0", envoy.NEWEST]
 

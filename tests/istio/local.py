@@ -22,6 +22,7 @@ import hashlib
 import json
 import random
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -78,8 +79,9 @@ class Cluster:
         self.ports = {each["metadata"]["name"]: each["spec"]["ports"][0]["port"] for each in services}
         self.pods = [pod(each, calls) for each in documents if each["kind"] == "Deployment"]
 
-    def render(self, documents: list[dict]) -> list[dict]:
+    def render(self, documents: list[dict], module: Path = MODULE) -> list[dict]:
         """What istiod is given."""
+        self.module = module
         rendered = [PLAIN]
         for document in copy.deepcopy(documents):
             if document["kind"] in ("Deployment", "ConfigMap"):
@@ -92,7 +94,7 @@ class Cluster:
     def _wasmplugin(self, document: dict) -> dict:
         spec = document["spec"]
         assert (spec["url"], spec["sha256"]) == ("PINION_URL", "PINION_SHA256")
-        spec.update(url=f"file://{MODULE}", sha256=hashlib.sha256(MODULE.read_bytes()).hexdigest())
+        spec.update(url=f"file://{self.module}", sha256=hashlib.sha256(self.module.read_bytes()).hexdigest())
         return document
 
     def _gateway(self, document: dict) -> dict:

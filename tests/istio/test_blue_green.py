@@ -6,7 +6,8 @@ import json
 
 import local
 from harness.envoy import MODULE
-from mesh import flips, plugins, served, until
+from istiod import until
+from mesh import flips, plugins, served
 
 HOSTS = ["example.com", "test.example.com"]
 BLUE, GREEN = ("system-blue", "1.0-SNAPSHOT"), ("system-green", "2.0-SNAPSHOT")

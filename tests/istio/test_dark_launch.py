@@ -7,7 +7,8 @@ from collections import Counter
 import jwt
 
 from harness.bootstrap import JWT_KEY
-from mesh import about, flips, served, until
+from istiod import until
+from mesh import about, flips, served
 
 HOW = {"host": "shop.example.com"}
 TESTER = [("end-user", "tester")]

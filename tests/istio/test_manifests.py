@@ -63,7 +63,7 @@ def test_it_is_whole_current_and_in_the_safe_order(rendered, name):
         assert (plugin["url"], plugin["sha256"]) == (IMAGE, "0" * 64)
         assert plugin["failStrategy"] == "FAIL_RELOAD"
     edge = local.find(documents, "WasmPlugin", "pinion-edge")["spec"]
-    assert {each["name"] for each in edge["vmConfig"]["env"] if each["valueFrom"] == "HOST"} == {"PINION_KEY"}
+    assert {each["name"] for each in edge["vmConfig"]["env"] if each["valueFrom"] == "HOST"} == {"PINION_KEY", "PINION_KEY_2"}
     [app] = edge["pluginConfig"]["apps"]
     names = {each["name"] for each in app["versions"]}
     subsets = local.find(documents, "DestinationRule", app["name"])["spec"]["subsets"]

@@ -3,7 +3,8 @@
 import asyncio
 import json
 
-from mesh import served, until
+from istiod import until
+from mesh import served
 
 REQUESTS = 50
 

@@ -10,7 +10,8 @@ import yaml
 
 from harness.envoy import ROOT, TOOLS
 from harness.seals import sealed
-from mesh import KEY, served, until
+from istiod import until
+from mesh import KEY, served
 
 FOLDER = ROOT / "wasmplugin" / "observability"
 TARGET = {"instance", "istio"}

@@ -3,7 +3,8 @@
 import asyncio
 from collections import Counter
 
-from mesh import about, per_1000, served, until
+from istiod import until
+from mesh import about, per_1000, served
 
 CLIENTS, TIMES = 1000, 4
 
