@@ -2,8 +2,8 @@
 
     python3 tools/image.py MODULE VERSION ARCHIVE
 
-Nothing but the module and the version enters: the same ones give the same digest, wherever it is built and with whatever. It
-prints the digest, which is the `sha256` of a WasmPlugin that names the image.
+Nothing but the module and the version enters: the same ones give the same digest, wherever it is built. It prints
+the digest, which is the `sha256` of a WasmPlugin that names the image.
 """
 
 import gzip
@@ -45,7 +45,7 @@ def image(module: bytes, version: str) -> tuple[str, bytes]:
         "org.opencontainers.image.version": version,
         "org.opencontainers.image.description": "Pins clients to app versions: a Proxy-Wasm filter for Envoy and Istio",
     }
-    # Proxies of every architecture take it: a puller that asks for another gets this one, as there is no index of several.
+    # Proxies of every architecture take it, as there is no index of several to choose from.
     config = encoded({
         "architecture": "amd64",
         "os": "linux",

@@ -1,15 +1,15 @@
 """The manifests of `wasmplugin/` for one machine without Kubernetes.
 
-WasmPlugin, VirtualService, DestinationRule, EnvoyFilter and Telemetry go to istiod as they are, but for the places that no
+WasmPlugin, VirtualService, DestinationRule, EnvoyFilter and Telemetry go to istiod as they are, but for places that no
 machine could share: what is replaced is listed here, and nothing else is.
 
 - A WasmPlugin's `url` is the module that was built, its `sha256` that module's.
 - A Gateway's port is a free one of 127.0.0.1.
 - A RequestAuthentication's `jwksUri` is a key of this test, in line.
 - A Service is a ServiceEntry whose endpoints are the sidecars of the Deployments that it selects, on 127.0.0.1.
-- A Deployment is a process of `app`, with a sidecar whose listeners a Sidecar resource puts on 127.0.0.1. What the app calls,
-  it calls at its sidecar, as nothing redirects its connections: at the service's port, and at a loopback address that no
-  other pod has.
+- A Deployment is a process of `app`, with a sidecar whose listeners a Sidecar resource puts on 127.0.0.1. As nothing
+  redirects connections, an app calls at its sidecar: at the service's port, and at a loopback address that no other
+  pod has.
 - ConfigMaps are left out.
 """
 

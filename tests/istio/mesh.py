@@ -24,6 +24,7 @@ def bootstrap(kind: str, name: str, namespace: str, labels: dict[str, str], disc
     prefixes = ["reporter=", "component", "istio", "cluster_manager", "listener_manager", "server", "wasm"]
     source = {"resource_api_version": "V3", "ads": {}}
     address = {"socket_address": {"address": "127.0.0.1", "port_value": discovery}}
+    options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
     http2 = {
         "@type": f"{TYPE}.extensions.upstreams.http.v3.HttpProtocolOptions",
         "explicit_http_config": {"http2_protocol_options": {}},
@@ -63,7 +64,7 @@ def bootstrap(kind: str, name: str, namespace: str, labels: dict[str, str], disc
                 {
                     "name": "xds-grpc",
                     "connect_timeout": "5s",
-                    "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": http2},
+                    "typed_extension_protocol_options": {options: http2},
                     "load_assignment": {
                         "cluster_name": "xds-grpc",
                         "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
@@ -101,12 +102,14 @@ class Mesh:
 
     def _start(self) -> None:
         for pod in self.cluster.pods:
-            app = self.stack.enter_context(Pod(pod.name, (pod.address, self.cluster.ports[pod.calls], pod.calls) if pod.calls else None))
+            called = (pod.address, self.cluster.ports[pod.calls], pod.calls) if pod.calls else None
+            app = self.stack.enter_context(Pod(pod.name, called))
             pod.app_port, self.apps[pod.name] = app.port, app
         self.stack.enter_context(self.istiod)
         self.apply()
         # Up to Envoy 1.37 a proxy may crash when its first Wasm filter comes after it has started (docs/operations.md).
-        wait_until(lambda: "XDS: Pushing Services" in self.istiod.log(), lambda: f"nothing was read:\n{self.istiod.log()}")
+        log = self.istiod.log
+        wait_until(lambda: "XDS: Pushing Services" in log(), lambda: f"nothing was read:\n{log()}")
         self.replace_gateway()
         for pod in self.cluster.pods:
             node = bootstrap("sidecar", pod.name, pod.namespace, pod.labels, self.istiod.port)

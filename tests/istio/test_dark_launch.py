@@ -35,7 +35,8 @@ def test_dark_launch(mesh, row):
             response = await running.ask(headers=headers, **HOW)
             assert served(response) == expected, headers
             assert response.get("x-app-version") == expected.removeprefix("shop-")
-        forged = await running.ask(headers=token(b"a key that is another, of forty-four letters", groups=["group1"]), **HOW)
+        stranger = token(b"a key that is another, of forty-four letters", groups=["group1"])
+        forged = await running.ask(headers=stranger, **HOW)
         assert (forged.status, forged.get("x-app-version")) == (401, None)
         # A user who is a tester for a while was and stays on v1 beside it.
         browser = running.browser()
@@ -67,7 +68,7 @@ def test_a_fault_hits_testers_alone(mesh, row):
 
     seen = asyncio.run(walk())
     assert seen.keys() == {200, 503} and about(0.5, seen[503], 400), seen
-    row(name="fault", requests=running.requests, asserted=f"testers {dict(seen)}, of 200 others none; no version on a 503")
+    row(name="fault", requests=running.requests, asserted=f"testers {dict(seen)}, 200 others none; no version on a 503")
 
 
 def test_blue_green_by_host(mesh, row):
@@ -107,4 +108,4 @@ def test_a_circuit_breaker_on_v2(mesh, row):
         await until(back, lambda: running.gateway.admin("/clusters"))
 
     asyncio.run(walk())
-    row(name="breaker", requests=running.requests, asserted="v2 ejected after 503s and back later; 100 of 100 others on v1")
+    row(name="breaker", requests=running.requests, asserted="v2 ejected after 503s, back later; 100 of 100 others on v1")
