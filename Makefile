@@ -11,6 +11,9 @@ WASM_BINDGEN := 0.2.126
 PYTHON := .tools/venv/bin/python
 SOURCES := $(shell find src module/src -name '*.rs') Cargo.toml Cargo.lock module/Cargo.toml
 RUNNER := .tools/bin/wasm-bindgen-test-runner
+# The release whose modules tests/istio/go.mod names.
+ISTIO := 1.29.2
+ISTIO_TOOLS := $(addprefix .tools/bin/,pilot-discovery istioctl kustomize wasm-fetch promql-check)
 
 .PHONY: help
 help: ## Show this
@@ -52,6 +55,10 @@ soak: dist/pinion.wasm .tools/pinion-leaks.wasm .tools/bin/oha $(PYTHON) ## Send
 .PHONY: fleet
 fleet: ## Simulate a fleet: a thousand proxies, a million keys, a ramp, an ejection; figures and pictures
 	cargo run --release --package pinion-fleet -- --out docs/images
+
+.PHONY: test-istio
+test-istio: dist/pinion.wasm $(PYTHON) $(ISTIO_TOOLS) ## The Istio manifests under the real istiod, with traffic; needs Go
+	$(PYTHON) -m pytest tests/istio
 
 FUZZ_TARGETS := config cookies seals overrides scopes exchange
 # The filter forbids unsafe code, so that a sanitizer, and the nightly toolchain it needs, would find nothing more.
@@ -121,6 +128,18 @@ $(MODULES): $(SOURCES) Makefile tools/optimize.mjs tools/node_modules .tools/tar
 	@mkdir -p dist
 	node tools/optimize.mjs target/wasm32-wasip1/release/pinion_module.wasm $@ $(WITHOUT)
 
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+
+.PHONY: image
+image: dist/image.tar ## An OCI image of the module: dist/image.tar; docker, podman or buildah takes it in, if one is there
+	@if docker info >/dev/null 2>&1; then docker load --input dist/image.tar; \
+	elif command -v podman >/dev/null; then podman load --input dist/image.tar; \
+	elif command -v buildah >/dev/null; then buildah pull oci-archive:dist/image.tar; \
+	else echo "no docker, podman or buildah: push dist/image.tar with what you have"; fi
+
+dist/image.tar: dist/pinion.wasm tools/image.py
+	@sum=$$(python3 tools/image.py dist/pinion.wasm $(VERSION) $@); echo "$@: version $(VERSION), its digest is $$sum"
+
 .PHONY: manifests
 manifests: dist/pinion.wasm ## Istio manifests for the module at URL, with its checksum, in dist/wasmplugin
 	@[[ -n "$${URL:-}" ]] || { echo "say where the module is: make manifests URL=https://…/pinion.wasm" >&2; exit 1; }
@@ -161,6 +180,20 @@ $(PYTHON): tools/requirements.txt
 	python3 -m venv .tools/venv
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
+
+.tools/bin/pilot-discovery: PACKAGE := istio.io/istio/pilot/cmd/pilot-discovery
+.tools/bin/istioctl: PACKAGE := istio.io/istio/istioctl/cmd/istioctl
+.tools/bin/kustomize: PACKAGE := sigs.k8s.io/kustomize/kustomize/v5
+.tools/bin/wasm-fetch: PACKAGE := ./fetch
+.tools/bin/wasm-fetch: tests/istio/fetch/main.go
+.tools/bin/promql-check: PACKAGE := ./promql
+.tools/bin/promql-check: tests/istio/promql/main.go
+
+# The first takes some minutes, as it compiles what Istio needs of Kubernetes; the others share it.
+$(ISTIO_TOOLS): tests/istio/go.mod tests/istio/go.sum
+	@command -v go >/dev/null || { echo "Go is missing: install Go 1.25.9 or later" >&2; exit 1; }
+	cd tests/istio && nice go build -trimpath -ldflags '-s -w -X istio.io/istio/pkg/version.buildVersion=$(ISTIO)' \
+		-o $(abspath $@) $(PACKAGE)
 
 $(RUNNER):
 	@command -v node >/dev/null || { echo "node is missing: install Node.js 20 or later" >&2; exit 1; }

@@ -58,7 +58,7 @@ fn what_the_project_shows_is_good() {
     let paths = [
         "tests/maximal-edge.json",
         "tests/maximal-workload.json",
-        "wasmplugin/workload.yaml",
+        "wasmplugin/base/workload/plugin.yaml",
     ];
     let manifests = [
         "wasmplugin/blue-green/edge.yaml",

@@ -28,7 +28,7 @@ def shown() -> dict[str, str]:
             found[f"{path.name} {i}"] = node["value"]
     for path in MANIFESTS:
         for document in yaml.safe_load_all(path.read_text()):
-            if document["kind"] == "WasmPlugin":
+            if document.get("kind") == "WasmPlugin":
                 found[str(path.relative_to(ROOT))] = json.dumps(document["spec"]["pluginConfig"])
     for page in PAGES:
         for i, block in enumerate(re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)):
@@ -40,7 +40,7 @@ def shown() -> dict[str, str]:
 
 def test_every_configuration_shown_is_taken(binary, start):
     configs = shown()
-    expected = {"README.md", "wasmplugin/workload.yaml", "mirroring.yaml", "canary.pinion.yaml"}
+    expected = {"README.md", "wasmplugin/base/workload/plugin.yaml", "mirroring.yaml", "canary.pinion.yaml"}
     assert expected <= {name.split(" ")[0] for name in configs}, configs.keys()
     for name, config in configs.items():
         listener = make.listener("edge", [make.pinion(config)], [make.to("none")])
@@ -76,10 +76,10 @@ def test_manifests_are_rendered_with_url_and_checksum():
         document
         for path in (ROOT / "dist" / "wasmplugin").rglob("*.yaml")
         for document in yaml.safe_load_all(path.read_text())
-        if document["kind"] == "WasmPlugin"
+        if document.get("kind") == "WasmPlugin" and "url" in document["spec"]
     ]
     checksum = hashlib.sha256(MODULE.read_bytes()).hexdigest()
-    assert [(plugin["spec"]["url"], plugin["spec"]["sha256"]) for plugin in plugins] == [(url, checksum)] * 2
+    assert [(plugin["spec"]["url"], plugin["spec"]["sha256"]) for plugin in plugins] == [(url, checksum)] * 3
     assert {plugin["spec"]["failStrategy"] for plugin in plugins} == {"FAIL_RELOAD"}
 
 
