@@ -85,6 +85,7 @@ impl HeaderName {
                     | "location"
                     | "origin"
                     | "proxy-authorization"
+                    | "sec-fetch-mode"
                     | "proxy-connection"
                     | "set-cookie"
                     | "te"

@@ -81,12 +81,10 @@ pub enum Admission {
 /// What its response will say of the version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attempt {
-    /// An error counts; a success needs no note, as there was no error before it.
-    Clean,
     /// An error counts, and a success ends the row.
-    Suspect,
-    /// Whether the version is back.
-    Trial,
+    Ordinary,
+    /// Whether the version is back; known by when the next may go, in Unix seconds.
+    Trial(u64),
 }
 
 /// How a version did with a request.
@@ -113,7 +111,8 @@ impl Performance {
     /// Reads it off a response: where it came from, as Envoy's `response.code_details` say, and its status.
     ///
     /// None where the version had no part in it: what other filters answer (a fault that was injected, authorisation, a rate
-    /// limit), routes without an upstream, a circuit breaker that is open. gRPC's status is not looked at.
+    /// limit), routes without an upstream, a circuit breaker that is open, a stream that took too long as a whole, which a
+    /// client that sends slowly brings about. gRPC's status is not looked at.
     #[must_use]
     pub fn of(code_details: &[u8], status: impl FnOnce() -> Option<u16>) -> Option<Self> {
         if code_details == b"via_upstream" {
@@ -131,8 +130,7 @@ impl Performance {
             | b"upstream_response_timeout"
             | b"response_timeout"
             | b"upstream_per_try_timeout"
-            | b"upstream_per_try_idle_timeout"
-            | b"upstream_max_stream_duration_reached" => true,
+            | b"upstream_per_try_idle_timeout" => true,
             details => details.starts_with(b"upstream_reset_before_response_started") && !has(b"overflow"),
         };
         failed.then_some(Performance::GatewayError)
@@ -182,43 +180,39 @@ impl OutlierDetection {
         for _ in 0..TRIES {
             let (health, mark) = Health::recalled(memory, ward);
             if health.until == 0 {
-                let suspect = health.gateway_errors > 0 || health.server_errors > 0;
-                let attempt = if suspect { Attempt::Suspect } else { Attempt::Clean };
-                return Some(Admission::Open(attempt));
+                return Some(Admission::Open(Attempt::Ordinary));
             }
             let now = now();
             // Both are whole seconds: the one that has begun does not count.
             if now <= health.until {
                 return Some(Admission::Ejected);
             }
-            // The one that can write this goes. Should it never come back, another does after the same time again.
-            let lent = Health {
-                until: now + u64::from(self.term(health.ejections)),
-                ..health
-            };
+            // The one that can write this goes. Should nobody hear of it again, another does after a while.
+            let until = now + u64::from(self.base_ejection_time);
+            let lent = Health { until, ..health };
             if memory.remember(&ward.key, &lent.written(), mark).is_ok() {
-                return Some(Admission::Open(Attempt::Trial));
+                return Some(Admission::Open(Attempt::Trial(until)));
             }
         }
         Some(Admission::Ejected)
     }
 
-    /// Notes how a version did, at a time in Unix seconds.
+    /// Notes how a version did, at a time in Unix seconds. None: it had no part in the answer.
     pub fn note(
         &self,
         version: &Version,
         attempt: Attempt,
-        performance: Performance,
+        performance: Option<Performance>,
         memory: &impl Memory,
         now: impl Fn() -> u64,
     ) -> Option<Change> {
-        if (attempt, performance) == (Attempt::Clean, Performance::Success) {
-            return None;
-        }
         let ward = self.ward(version)?;
         for _ in 0..TRIES {
             let (before, mark) = Health::recalled(memory, ward);
-            let (after, change) = self.next(before, attempt, performance, &now);
+            let (after, change) = match attempt {
+                Attempt::Ordinary => self.counted(before, performance?, &now),
+                Attempt::Trial(lease) => self.tried(before, lease, performance, &now),
+            };
             if after == before || memory.remember(&ward.key, &after.written(), mark).is_ok() {
                 return change;
             }
@@ -226,43 +220,24 @@ impl OutlierDetection {
         None
     }
 
-    fn next(
+    /// After a request that went there as any other.
+    fn counted(
         &self,
         before: Health,
-        attempt: Attempt,
         performance: Performance,
         now: impl Fn() -> u64,
     ) -> (Health, Option<Change>) {
-        let is_gateway = performance == Performance::GatewayError;
-        let is_error = performance != Performance::Success;
-        let counted = |counts: bool, errors: u32| if counts { errors.saturating_add(1) } else { 0 };
-        let reached = |errors: u32, limit: u32| limit > 0 && errors >= limit;
-        let health = Health {
-            gateway_errors: counted(is_gateway, before.gateway_errors),
-            server_errors: counted(is_error, before.server_errors),
-            ..before
-        };
-        if attempt == Attempt::Trial {
-            let failed = (is_gateway && self.consecutive_gateway_errors > 0)
-                || (is_error && self.consecutive_5xx_errors > 0);
-            return if before.until == 0 {
-                // A newer trial has brought it back.
-                (before, None)
-            } else if failed {
-                self.ejected(health, before.ejections, now())
-            } else {
-                let back = Health {
-                    ejections: before.ejections,
-                    back: now(),
-                    ..Health::default()
-                };
-                (back, Some(Change::Recovered))
-            };
-        }
-        // Requests from before it was ejected say nothing new.
+        // What was sent before it was ejected says nothing new.
         if before.until != 0 {
             return (before, None);
         }
+        let count = |counts: bool, errors: u32| if counts { errors.saturating_add(1) } else { 0 };
+        let reached = |errors: u32, limit: u32| limit > 0 && errors >= limit;
+        let health = Health {
+            gateway_errors: count(performance == Performance::GatewayError, before.gateway_errors),
+            server_errors: count(performance != Performance::Success, before.server_errors),
+            ..before
+        };
         if reached(health.gateway_errors, self.consecutive_gateway_errors)
             || reached(health.server_errors, self.consecutive_5xx_errors)
         {
@@ -273,6 +248,39 @@ impl OutlierDetection {
             return self.ejected(health, row, now);
         }
         (health, None)
+    }
+
+    /// After a trial, if no other has taken its place.
+    fn tried(
+        &self,
+        before: Health,
+        lease: u64,
+        performance: Option<Performance>,
+        now: impl Fn() -> u64,
+    ) -> (Health, Option<Change>) {
+        if before.until != lease {
+            return (before, None);
+        }
+        let Some(performance) = performance else {
+            // It never got there: the next may go at once.
+            let until = now();
+            return (Health { until, ..before }, None);
+        };
+        let failed = match performance {
+            Performance::Success => false,
+            Performance::ServerError => self.consecutive_5xx_errors > 0,
+            Performance::GatewayError => true,
+        };
+        if failed {
+            return self.ejected(before, before.ejections, now());
+        }
+        let ejections = before.ejections;
+        let back = Health {
+            ejections,
+            back: now(),
+            ..Health::default()
+        };
+        (back, Some(Change::Recovered))
     }
 
     fn ejected(&self, health: Health, row: u32, now: u64) -> (Health, Option<Change>) {
@@ -381,7 +389,7 @@ mod tests {
         }
 
         fn note(&self, attempt: Attempt, performance: Performance, now: u64) -> Option<Change> {
-            self.0.note(&self.1, attempt, performance, &self.2, || now)
+            self.0.note(&self.1, attempt, Some(performance), &self.2, || now)
         }
 
         /// A request that comes and is answered in the same second; None: it did not get there.
@@ -412,6 +420,8 @@ mod tests {
             ("upstream_response_timeout", 504, Some(G)),
             ("response_timeout", 504, Some(G)),
             ("upstream_per_try_timeout", 504, Some(G)),
+            // A client that sends slowly brings this about.
+            ("upstream_max_stream_duration_reached", 408, None),
             // Envoy answers gRPC with 200 whatever happened.
             ("no_healthy_upstream", 200, Some(G)),
             (
@@ -479,20 +489,93 @@ mod tests {
         let watched = Watched::new(1, 0);
         assert_eq!(watched.request(G, 100), Some(Some(Change::Ejected(10))));
         assert_eq!(watched.admit(110), Admission::Ejected);
-        assert_eq!(watched.admit(111), Admission::Open(Attempt::Trial));
-        // While it is under way, and should it never come back, nobody else goes for as long again.
+        assert_eq!(watched.admit(111), Admission::Open(Attempt::Trial(121)));
+        // While it is under way, and should it never come back, nobody else goes for a while.
         assert_eq!(watched.admit(111), Admission::Ejected);
         assert_eq!(watched.admit(121), Admission::Ejected);
-        assert_eq!(watched.admit(122), Admission::Open(Attempt::Trial));
-        // What was sent before the ejection says nothing of now.
-        assert_eq!(watched.note(Attempt::Suspect, O, 123), None);
-        assert_eq!(watched.note(Attempt::Clean, G, 123), None);
+        assert_eq!(watched.admit(122), Admission::Open(Attempt::Trial(132)));
+        // What was sent before the ejection says nothing of now, and neither does the trial that was given up.
+        assert_eq!(watched.note(Attempt::Ordinary, O, 123), None);
+        assert_eq!(watched.note(Attempt::Ordinary, G, 123), None);
+        assert_eq!(watched.note(Attempt::Trial(121), O, 123), None);
         assert_eq!(watched.admit(123), Admission::Ejected);
-        assert_eq!(watched.note(Attempt::Trial, O, 123), Some(Change::Recovered));
-        assert_eq!(watched.admit(123), Admission::Open(Attempt::Clean));
-        // A second trial that comes back later changes nothing.
-        assert_eq!(watched.note(Attempt::Trial, G, 124), None);
-        assert_eq!(watched.admit(124), Admission::Open(Attempt::Clean));
+        assert_eq!(watched.note(Attempt::Trial(132), O, 123), Some(Change::Recovered));
+        assert_eq!(watched.admit(123), Admission::Open(Attempt::Ordinary));
+        assert_eq!(watched.note(Attempt::Trial(132), G, 124), None);
+        assert_eq!(watched.admit(124), Admission::Open(Attempt::Ordinary));
+        // Nor does it end a later ejection.
+        assert_eq!(watched.request(G, 125), Some(Some(Change::Ejected(20))));
+        assert_eq!(watched.note(Attempt::Trial(132), O, 126), None);
+        assert_eq!(watched.admit(126), Admission::Ejected);
+        // However long the ejection, a trial that is lost is made up for after the first term.
+        assert_eq!(watched.admit(146), Admission::Open(Attempt::Trial(156)));
+        assert_eq!(watched.admit(156), Admission::Ejected);
+        assert_eq!(watched.admit(157), Admission::Open(Attempt::Trial(167)));
+    }
+
+    #[test]
+    fn a_trial_that_another_filter_answered_is_made_up_for_at_once() {
+        let watched = Watched::new(1, 0);
+        assert_eq!(watched.request(G, 100), Some(Some(Change::Ejected(10))));
+        assert_eq!(watched.admit(111), Admission::Open(Attempt::Trial(121)));
+        let Watched(watch, version, memory) = &watched;
+        assert_eq!(
+            watch.note(version, Attempt::Trial(121), None, memory, || 112),
+            None
+        );
+        assert_eq!(watched.admit(112), Admission::Ejected);
+        assert_eq!(watched.request(O, 113), Some(Some(Change::Recovered)));
+        assert_eq!(watch.note(version, Attempt::Ordinary, None, memory, || 114), None);
+    }
+
+    #[test]
+    fn answers_between_errors_end_the_row_however_many_requests_are_under_way() {
+        let watched = Watched::new(3, 3);
+        let attempts: Vec<_> = (0..100).map(|_| watched.admit(100)).collect();
+        for (i, admission) in attempts.into_iter().enumerate() {
+            let Admission::Open(attempt) = admission else {
+                panic!("{admission:?}")
+            };
+            let performance = if i % 3 == 2 { O } else { G };
+            assert_eq!(watched.note(attempt, performance, 100), None, "{i}");
+        }
+    }
+
+    /// Others are faster for some tries.
+    struct Slow(Local, std::cell::Cell<u32>);
+
+    impl Memory for Slow {
+        fn recall(&self, key: &str) -> Option<(Vec<u8>, u32)> {
+            self.0.recall(key)
+        }
+        fn remember(&self, key: &str, value: &[u8], mark: Option<u32>) -> Result<(), Contended> {
+            match self.1.get() {
+                0 => self.0.remember(key, value, mark),
+                left => {
+                    self.1.set(left - 1);
+                    Err(Contended)
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_change_is_tried_again_while_others_are_faster() {
+        let slow = Slow(Local::default(), std::cell::Cell::new(5));
+        let watch = watch(1, 0);
+        let change = watch.note(&version(1), Attempt::Ordinary, Some(G), &slow, || 100);
+        assert_eq!(change, Some(Change::Ejected(10)));
+    }
+
+    #[test]
+    fn what_is_known_outlives_a_configuration() {
+        let watched = Watched::new(1, 0);
+        assert_eq!(watched.request(G, 100), Some(Some(Change::Ejected(10))));
+        watched.0.prepare(&watched.2);
+        assert_eq!(watched.admit(101), Admission::Ejected);
+        let fresh = Local::default();
+        watched.0.prepare(&fresh);
+        assert!(fresh.recall("v1").is_some());
     }
 
     #[test]
@@ -534,7 +617,9 @@ mod tests {
         let watched = Watched::new(1, 1);
         assert_eq!(watched.0.admit(&version(0), &watched.2, || 0), None);
         assert_eq!(
-            watched.0.note(&version(0), Attempt::Clean, G, &watched.2, || 0),
+            watched
+                .0
+                .note(&version(0), Attempt::Ordinary, Some(G), &watched.2, || 0),
             None
         );
     }
@@ -577,7 +662,7 @@ mod tests {
             memory.remember("v1", junk, None).unwrap();
             assert_eq!(
                 watch(1, 0).admit(&version(1), &memory, || 0),
-                Some(Admission::Open(Attempt::Clean))
+                Some(Admission::Open(Attempt::Ordinary))
             );
         }
     }

@@ -11,7 +11,6 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::ambient::Ambient;
-use crate::assign::Slot;
 use crate::cache;
 use crate::config::{App, Conduct, Edge};
 use crate::cookie::Scheme;
@@ -95,19 +94,12 @@ impl Decision {
 /// What a client gets to carry.
 #[derive(Debug)]
 pub struct Gifts {
-    pin: Option<NewPin>,
+    /// A pin, as it is written.
+    pin: Option<String>,
     /// What becomes of the cookie that holds an override token.
     token: Option<CookieChange>,
     /// How the client came.
     scheme: Scheme,
-}
-
-/// A pin to be given.
-#[derive(Debug)]
-struct NewPin {
-    version: VersionRef,
-    slot: Slot,
-    issued: u64,
 }
 
 /// Decides a request. None: it belongs to no app that is enabled.
@@ -145,10 +137,14 @@ pub fn decide<H: Headers + ?Sized>(
         let token = asked
             .cookie
             .filter(|change| wanted.is_some() || *change == CookieChange::End);
-        let pin = place.pin.map(|(version, slot, issued)| NewPin {
-            version,
-            slot,
-            issued,
+        let pin = place.pin.map(|(version, slot, issued)| {
+            let pin = Pin {
+                version: &version.name,
+                issued,
+                epoch: app.pinning.epoch,
+                slot,
+            };
+            pin.written(&app.name, app.pinning.signing.as_deref())
         });
         let scheme = (pin.is_some() || token.is_some()).then(|| request.scheme());
         Decision {
@@ -194,7 +190,13 @@ pub fn request_edits<'a, H: Headers + ?Sized>(
         let cleaned = overrides.cleaned_path(headers.first(":path")?)?;
         Some(Edit::Replace(":path", Cow::Owned(cleaned.into_owned())))
     });
-    strangers.chain(route).chain(path).collect()
+    // A page's server hands the pin on to what the page loads, and a new one is not in the cookie yet.
+    let pin = decision.and_then(|decision| {
+        let header = decision.app.pinning.header.as_ref()?;
+        let pin = decision.gifts.as_ref()?.pin.as_deref()?;
+        Some(Edit::Replace(header.as_str(), Cow::Borrowed(pin)))
+    });
+    strangers.chain(route).chain(path).chain(pin).collect()
 }
 
 /// What a response shows.
@@ -251,23 +253,16 @@ pub fn stamp<'a, H: Headers + ?Sized>(decision: &'a Decision, response: &H) -> S
 
 /// Gives the client its new pin.
 fn pin_edits<'a>(app: &'a App, gifts: &Gifts) -> Vec<Edit<'a>> {
-    let Some(new) = &gifts.pin else {
+    let Some(value) = &gifts.pin else {
         return Vec::new();
     };
     let pinning = &app.pinning;
-    let value = Pin {
-        version: &new.version.name,
-        issued: new.issued,
-        epoch: pinning.epoch,
-        slot: new.slot,
-    }
-    .written(&app.name, pinning.signing.as_deref());
     let cookie = pinning
         .cookie
         .as_ref()
-        .map(|cookie| Edit::Append("set-cookie", Cow::Owned(cookie.set(&value, gifts.scheme))));
+        .map(|cookie| Edit::Append("set-cookie", Cow::Owned(cookie.set(value, gifts.scheme))));
     let header = pinning.header.as_ref();
-    let header = header.map(|header| Edit::Replace(header.as_str(), Cow::Owned(value)));
+    let header = header.map(|header| Edit::Replace(header.as_str(), Cow::Owned(value.clone())));
     cookie.into_iter().chain(header).collect()
 }
 

@@ -192,11 +192,17 @@ mod tests {
 
     #[test]
     fn a_vm_that_serves_streams_leaves_the_gauges_alone() {
-        let edge = edge(r#"{"apps": [{"name": "a", "versions": [{"name": "v1"}]}]}"#);
+        let edge = edge(
+            r#"{"apps": [{"name": "a", "stable": "v1", "versions": [{"name": "v1"},
+                {"name": "v2", "weight": 0, "ramp": {"to": 1, "start": "2999-01-01T00:00:00Z", "duration": "1h"}}]}]}"#,
+        );
         let mut shares = Shares::default();
-        assert_eq!(shown(shares.publish(1, &edge, 0)), [("a v1".into(), 100_000)]);
+        let all = [("a v1".into(), 100_000), ("a v2".into(), 0)];
+        assert_eq!(shown(shares.publish(1, &edge, 0)), all);
+        assert_eq!(shown(shares.refresh(1, &edge, 0)), all);
         shares.serve();
         assert_eq!(shown(shares.publish(2, &edge, 0)), []);
+        assert_eq!(shares.refresh(2, &edge, 0), []);
         assert_eq!(shown(shares.withdraw(2)), []);
     }
 }

@@ -197,6 +197,87 @@ fn fallbacks_are_followed_as_long_as_they_serve_somebody() {
 }
 
 #[test]
+fn each_app_counts_and_ejects_by_itself() {
+    let app = |name: &str, more: Value| {
+        let mut app = json!({"name": name, "hosts": [name], "versions": [{"name": "v1"}, {"name": "v2", "weight": 50}], "stable": "v1",
+            "outlierDetection": {"consecutiveGatewayErrors": 1}});
+        app.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        app
+    };
+    let seen = json!({"observe": true});
+    let config = json!({"explain": {"allow": "any"}, "apps": [app("a", json!({})), app("b", json!({})), app("c", seen)]});
+    let plugin = start(&config);
+    let ask = |host: &str, status: &str| {
+        let cookie = format!("pinion-{host}=v2~{NOW}~0~5");
+        let request = [
+            (":method", "GET"),
+            (":authority", host),
+            (":path", "/"),
+            ("cookie", &cookie),
+            ("x-pinion-explain", "1"),
+        ];
+        plugin.exchange(
+            lines(&request),
+            Answerer::ViaUpstream,
+            lines(&[(":status", status)]),
+        )
+    };
+    for host in ["a", "c", "c"] {
+        ask(host, "503");
+    }
+    let version = |host| first(&ask(host, "200").upstream, "x-app-version").map(str::to_owned);
+    assert_eq!(
+        [version("a"), version("b"), version("c")],
+        [Some("v1".to_owned()), Some("v2".to_owned()), None]
+    );
+    let why = ask("a", "200").response;
+    let why = first(&why, "x-pinion-decision").unwrap().to_owned();
+    assert!(
+        why.contains("version=\"v1\", reason=fallback") && why.ends_with("ejected=\"v2\""),
+        "{why}"
+    );
+    assert_eq!(
+        metrics("_total"),
+        [
+            "pin_app=.=a;.;pin_version=.=v1;.;pin_reason=.=fallback;.;pinion_requests_total 2",
+            "pin_app=.=a;.;pin_version=.=v2;.;pin_reason=.=pin;.;pinion_requests_total 1",
+            "pin_app=.=a;.;pin_version=.=v2;.;pinion_ejections_total 1",
+            "pin_app=.=b;.;pin_version=.=v2;.;pin_reason=.=pin;.;pinion_requests_total 1",
+            "pin_app=.=c;.;pin_version=.=v2;.;pin_reason=.=pin;.;pinion_requests_total 3",
+        ]
+    );
+    // A change of configuration ends no ejection.
+    let _again = start(&config);
+    assert_eq!(version("a"), Some("v1".to_owned()));
+}
+
+#[test]
+fn the_gauges_follow_until_the_last_ramp_has_arrived() {
+    let version = |name: &str, duration: &str| json!({"name": name, "weight": 0, "ramp": {"to": 10, "start": START, "duration": duration, "holdAt": 5}});
+    let versions = [json!({"name": "v1"}), version("v2", "10s"), version("v3", "100s")];
+    let plugin = start(&json!({"apps": [{"name": "shop", "versions": versions, "stable": "v1"}]}));
+    assert!(
+        host::logs()[0].ends_with("shop (v1 100%, v2 0% to 5%, v3 0% to 5%)"),
+        "{:?}",
+        host::logs()
+    );
+    host::set_time(NOW + 20);
+    plugin.tick();
+    host::set_time(NOW + 40);
+    plugin.tick();
+    let shares: Vec<_> = metrics("_slots")
+        .iter()
+        .map(|gauge| gauge.rsplit(' ').next().unwrap().to_owned())
+        .collect();
+    assert_eq!(shares, ["91000", "5000", "4000"]);
+    host::set_time(NOW + 100);
+    plugin.tick();
+    assert!(!plugin.ticks());
+}
+
+#[test]
 fn what_ramps_and_ejections_cost_in_host_calls() {
     let ramp = json!({"to": 100, "start": START, "duration": "100s"});
     let app = |more: Value| {
@@ -227,7 +308,7 @@ fn what_ramps_and_ejections_cost_in_host_calls() {
                 json!({"versions": [{"name": "v1"}, {"name": "v2", "weight": 99.999}], "outlierDetection": {}}),
             ),
             &["map 0", "recall"],
-            &["get 2 :status"],
+            &["get 2 :status", "recall"],
         ),
     ] {
         let plugin = start(&config);

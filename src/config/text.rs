@@ -2,6 +2,7 @@
 
 use super::decode::{Checked, Cursor};
 use crate::cidr::Cidr;
+use crate::explain;
 use crate::header::{HeaderName, is_token};
 use crate::mirror;
 use crate::scope::{HostPattern, PathPrefix};
@@ -22,7 +23,8 @@ pub(super) fn header_named(name: &str, cursor: &Cursor<'_>) -> Checked<HeaderNam
 /// A field name that this filter may write.
 pub(super) fn own_header(cursor: Cursor<'_>) -> Checked<HeaderName> {
     let name = header_named(cursor.string()?, &cursor)?;
-    if name.is_reserved() || [mirror::TAG, mirror::MARK].contains(&name) {
+    let ours = [mirror::TAG, mirror::MARK].contains(&name) || name.as_str() == explain::ANSWER;
+    if ours || name.is_reserved() {
         return cursor.fail(format!("must not be {name}, which has a meaning of its own"));
     }
     Ok(name)

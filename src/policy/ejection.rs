@@ -57,6 +57,6 @@ pub fn note(
 ) -> Option<Change> {
     let attempt = decision.attempt?;
     let watch = decision.app.outlier_detection.as_ref()?;
-    let performance = Performance::of(code_details, status)?;
+    let performance = Performance::of(code_details, status);
     watch.note(&decision.version, attempt, performance, ambient, || ambient.now())
 }

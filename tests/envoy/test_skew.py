@@ -30,6 +30,12 @@ def bundle(version: str, name: str) -> str:
     return f"/assets/{name}.{hashlib.sha256(f'{version} {name}'.encode()).hexdigest()[:8]}.js"
 
 
+def pin_of(head: str) -> str:
+    """The pin that a page's server finds in the request: a new one in the header, else the cookie's."""
+    found = re.search(r"(?im)^x-version-pin: (\S+)", head) or re.search(r"(?im)^cookie:.*\bpinion-[-\w]+=([^;\s]+)", head)
+    return found[1] if found else ""
+
+
 async def web_app(version: str) -> asyncio.Server:
     """A version of the app: a page, its bundles, which no other version has, and an API."""
     files = {bundle(version, name): f"// {name} of {version}" for name in ["app", *LAZY]}
@@ -44,6 +50,8 @@ async def web_app(version: str) -> asyncio.Server:
                 break
             path = head.split(b" ")[1].decode().partition("?")[0]
             status, body = ("200 OK", files[path]) if path in files else ("404 Not Found", "no such file")
+            if path == "/":
+                body += f'<meta name="dpl" content="{pin_of(head.decode())}">'
             writer.write(f"HTTP/1.1 {status}\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode())
         writer.close()
 
@@ -76,7 +84,9 @@ class User:
         # A new pin is in the header too, so that a page can have it while its cookie is out of its reach.
         assert response.get("x-version-pin") in (None, self.cookie)
         markup = response.body.decode()
-        page = Page(re.search("<title>(.*)</title>", markup)[1], re.findall('src="([^"]*)"', markup), self.cookie)
+        pin = re.search('content="([^"]*)"', markup)[1]
+        assert pin == self.cookie or not self.dpl, "what the page hands on is what its client now holds"
+        page = Page(re.search("<title>(.*)</title>", markup)[1], re.findall('src="([^"]*)"', markup), pin)
         await self.load(page, page.scripts[0])
         return page
 

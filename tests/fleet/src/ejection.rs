@@ -192,7 +192,7 @@ impl Run {
             self.seen.last_fallback = time;
         }
         if new && record.is_ejected {
-            let is_trial = decision.attempt == Some(Attempt::Trial);
+            let is_trial = matches!(decision.attempt, Some(Attempt::Trial(_)));
             record.trials.push((proxy.clock(time), is_trial));
         }
         let second = &mut self.seen.seconds[time as usize];
