@@ -131,3 +131,69 @@ def test_the_first_plugin_of_a_running_gateway():
                 return (served(response), response.get("x-app-version")) == ("system-green", "2.0-SNAPSHOT")
 
         asyncio.run(until(decided, running.gateway.log))
+
+
+def test_from_the_weights_of_a_virtual_service_and_back():
+    """On the newest Envoy, as the plugin comes to a running gateway."""
+    running = Mesh("canary", envoy.installed(envoy.NEWEST))
+    how = {"host": "shop.example.com"}
+    pinned = list(running.documents)
+    plain = [each for each in pinned if each["metadata"]["name"] != "pinion-edge"]
+    service = running.find("VirtualService", "shop")["spec"]
+    matching, last = service["http"]
+    [stable], [other] = last["route"], matching["route"]
+    # Of both versions: a client of the stable one would meet the weights otherwise.
+    named = [matching, {**last, "name": "stable", "match": [{"headers": {"x-app-version": {"exact": "v1"}}}]}]
+    weighted = {"name": "weighted", "route": [{**stable, "weight": 25}, {**other, "weight": 75}]}
+
+    async def walk() -> None:
+        done, clients = False, [running.browser() for _ in range(40)]
+
+        async def load() -> None:
+            browser = running.browser()
+            while not done:
+                served(await browser.request(**how))
+            await browser.close()
+
+        async def anew(client) -> str:
+            # A connection that was open before a plugin came stays without it until it is drained.
+            await client.close()
+            return served(await client.request(**how))
+
+        async def places(times: int) -> list[set[str]]:
+            return [{await anew(each) for _ in range(times)} for each in clients]
+
+        async def apply(documents: list[dict], routes: list[dict]) -> None:
+            service["http"] = routes
+            await asyncio.to_thread(running.apply, documents)
+
+        async def pins(wanted: bool) -> None:
+            async def so() -> bool:
+                return all([((await running.ask(**how)).get("set-cookie") is not None) == wanted for _ in range(20)])
+
+            await until(so, running.gateway.log)
+
+        task = asyncio.create_task(load())
+        flipping = await places(6)
+        assert any(len(each) == 2 for each in flipping)
+        await apply(plain, [*named, weighted])
+        await apply(pinned, [*named, weighted])
+        await pins(True)
+        before = await places(3)
+        await apply(pinned, [matching, last])
+        assert all(len(each) == 1 for each in before) and await places(3) == before
+        # Back.
+        await apply(pinned, [*named, weighted])
+        assert await places(2) == before
+        await apply(plain, [*named, weighted])
+        await pins(False)
+        await apply(plain, [weighted])
+        done = True
+        await task
+        for each in clients:
+            await each.close()
+
+    service["http"] = [weighted]
+    running.documents = plain
+    with running:
+        asyncio.run(walk())
