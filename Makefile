@@ -25,7 +25,7 @@ run: dist/pinion.wasm $(PYTHON) ## Leave the scenarios serving on local ports, w
 	@PYTHONPATH=tests $(PYTHON) -m demo --serve
 
 .PHONY: test
-test: test-native test-wasm32 test-fuzz test-envoy ## Pass every test
+test: test-native test-wasm32 test-fuzz test-cost test-envoy ## Pass every test
 	@echo "make test: everything passed"
 
 .PHONY: test-native
@@ -40,6 +40,14 @@ test-wasm32: $(RUNNER) .tools/targets ## The core's tests in wasm32, in Node
 .PHONY: test-envoy
 test-envoy: dist/pinion.wasm .tools/pinion-panics.wasm $(PYTHON) ## The tests on the oldest and the newest Envoy
 	$(PYTHON) -m pytest
+
+.PHONY: test-cost
+test-cost: dist/pinion.wasm $(PYTHON) ## The module's host calls and instructions for a request are what the budget says
+	$(PYTHON) -m pytest tests/cost
+
+.PHONY: budget
+budget: dist/pinion.wasm $(PYTHON) ## Make what the module costs now the budget that test-cost holds it to
+	@PYTHONPATH=tests $(PYTHON) -m cost --write
 
 # Ten minutes on two cores; 0.5 is enough for a try. It builds its load generator first, with cargo and a C compiler.
 MILLIONS ?= 5
