@@ -169,7 +169,8 @@ class Envoy:
         with self.log_file.open("w") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.home)
         try:
-            self._wait_until(admin.exists)
+            # The file is there a moment before the address is in it.
+            self._wait_until(lambda: admin.exists() and admin.read_text().strip() != "")
             self.admin_address = admin.read_text().strip()
             self._wait_until(lambda: self.admin("/ready") == "LIVE\n")
             self.require_wasm()
