@@ -56,6 +56,14 @@ MILLIONS ?= 5
 soak: dist/pinion.wasm .tools/pinion-leaks.wasm .tools/bin/oha $(PYTHON) ## Send MILLIONS (5) of requests: memory stays
 	MILLIONS=$(MILLIONS) $(PYTHON) -m pytest -s tests/soak
 
+# Ten minutes on two cores; 5 is enough for a try, which is kept in .run/bench.
+ROUNDS ?=
+RIVALS := $(addprefix .tools/bench/,nothing.wasm floor.wasm replay.wasm)
+
+.PHONY: bench
+bench: dist/pinion.wasm $(RIVALS) .tools/bin/oha .tools/venv/bench ## Measure CPU time a request, and write docs/performance.md
+	@ROUNDS=$(ROUNDS) PYTHONPATH=tests $(PYTHON) -m bench
+
 FUZZ_TARGETS := config cookies seals overrides scopes exchange
 # The filter forbids unsafe code, so that a sanitizer, and the nightly toolchain it needs, would find nothing more.
 FUZZ = cd fuzz && $(abspath .tools/bin/cargo-fuzz) run --sanitizer none
@@ -164,6 +172,18 @@ $(PYTHON): tools/requirements.txt
 	python3 -m venv .tools/venv
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
+
+.tools/venv/bench: tests/bench/requirements.txt $(PYTHON)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+# The one that makes the filter's host calls has the filter's exports; the others have all of the SDK's.
+$(RIVALS): $(shell find tests/bench/filters -name '*.rs' -o -name '*.toml') tools/node_modules .tools/targets
+	CARGO_TARGET_DIR=target/bench cargo build --release --locked --quiet --target wasm32-wasip1 \
+		--manifest-path tests/bench/filters/Cargo.toml
+	@mkdir -p $(@D)
+	cp target/bench/wasm32-wasip1/release/bench_$(basename $(@F)).wasm $@
+	$(if $(filter replay,$(basename $(@F))),node tools/optimize.mjs $@ $@)
 
 $(RUNNER):
 	@command -v node >/dev/null || { echo "node is missing: install Node.js 20 or later" >&2; exit 1; }
