@@ -17,7 +17,7 @@ from harness.envoy import ROOT
 from . import memory, plan, plots, report
 from .measure import Cell, measure
 
-ROUNDS = 60
+ROUNDS = 50
 
 DOCS = ROOT / "docs"
 TRIES = ROOT / ".run" / "bench"

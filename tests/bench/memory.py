@@ -17,9 +17,9 @@ from . import rivals
 from .measure import CONNECTIONS, cpu_seconds, load
 from .rivals import Proxy
 
-MORE = 8
-"""Workers more, and VMs: the difference is shared among them."""
-STARTS = 5
+FEW, MANY = 33, 65
+"""Workers between which a VM's size is taken: what the compiler leaves free serves the first VMs, and hides them."""
+STARTS = 3
 """Of each. Of sizes the median is taken, of times the least: a busy machine only adds to them."""
 SERVED = 4000
 """Requests before the size is taken, so that every VM has served."""
@@ -41,8 +41,9 @@ class Standing:
     """What it costs to be there, beside an Envoy without a filter."""
 
     name: str
-    load_ms: float
-    """From Envoy's first line in the log to its ready workers; one worker."""
+    start_ms: float
+    """From Envoy's first line in the log to its workers; one worker."""
+    start_cpu_ms: float
     first_mib: float
     """Of an Envoy with one worker."""
     worker_mib: float
@@ -69,7 +70,7 @@ def measure(now: int, folder: Path) -> Whole:
     with Envoy(rivals.origin(), binary=binary) as origin:
         for _ in range(STARTS):
             for name, proxy in proxies.items():
-                for workers in (1, 1 + MORE):
+                for workers in (1, FEW, MANY):
                     started = _start(dataclasses.replace(proxy, workers=workers), origin.port(), asked, folder)
                     found.setdefault((name, workers), []).append(started)
 
@@ -80,14 +81,17 @@ def measure(now: int, folder: Path) -> Whole:
         return min(getattr(start, what) for start in found[name, workers])
 
     def standing(name: str) -> Standing:
-        first, none = size(name, 1), size("no filter", 1)
-        worker = (size(name, 1 + MORE) - first - (size("no filter", 1 + MORE) - none)) / MORE
-        seconds = least(name, 1, "seconds") - least("no filter", 1, "seconds")
-        return Standing(name, seconds * 1000, (first - none) / 2**20, worker / 2**20)
+        def more(workers: int) -> float:
+            return (size(name, workers) - size("no filter", workers)) / 2**20
+
+        def longer(what: str) -> float:
+            return (least(name, 1, what) - least("no filter", 1, what)) * 1000
+
+        return Standing(name, longer("seconds"), longer("cpu"), more(1), (more(MANY) - more(FEW)) / (MANY - FEW))
 
     names = list(proxies)[1:]
-    more = least(names[2], 1 + MORE, "cpu") - least(names[1], 1 + MORE, "cpu")
-    return Whole([standing(name) for name in names], more / (1 + MORE + OTHERS) * 1000)
+    longer = least(names[2], MANY, "cpu") - least(names[1], MANY, "cpu")
+    return Whole([standing(name) for name in names], longer / (MANY + OTHERS) * 1000)
 
 
 def _start(proxy: Proxy, origin: int, asked: of.Asked, folder: Path) -> Start:

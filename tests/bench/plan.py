@@ -133,8 +133,8 @@ class Added:
 
 
 def best_and_median(times: Times, cell: Cell) -> Added:
-    """The best is the mean of the best tenth: one lucky round decides nothing."""
-    best = sorted(times[cell])[: max(1, len(times[cell]) // 10)]
+    """The best is the mean of the best fifth: one lucky round decides nothing."""
+    best = sorted(times[cell])[: max(1, len(times[cell]) // 5)]
     return Added(statistics.mean(best), statistics.median(times[cell]))
 
 
