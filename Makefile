@@ -106,6 +106,9 @@ check: .tools/targets ## Formatting, lints on host and wasm, documentation
 	cargo clippy --workspace --exclude pinion-module --all-targets -- -D warnings
 	cargo clippy --no-default-features --target wasm32-unknown-unknown -- -D warnings
 	cargo clippy --package pinion-module --target wasm32-wasip1 -- -D warnings
+	cargo fmt --all --check --manifest-path tests/bench/filters/Cargo.toml
+	CARGO_TARGET_DIR=target/bench cargo clippy --locked --quiet --target wasm32-wasip1 \
+		--manifest-path tests/bench/filters/Cargo.toml -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --exclude pinion-module --no-deps --quiet
 
 .PHONY: pinionctl

@@ -46,7 +46,7 @@ def main() -> int:
     (TRIES / "rounds.json").write_text(json.dumps(raw))
     found = report.verdicts(times, standing)
     parts = {
-        "about": report.about(rounds),
+        "about": report.about(times),
         "added": report.added(times),
         "factors": report.factors(times),
         "budgets": report.budgets(found),

@@ -15,6 +15,9 @@ from .measure import Times  # noqa: E402
 plt.rcParams.update({
     # The same figures give the same file.
     "svg.hashsalt": "pinion",
+    # Text stays text.
+    "svg.fonttype": "none",
+    "font.family": ["Helvetica", "Arial", "sans-serif"],
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,

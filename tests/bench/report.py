@@ -19,9 +19,10 @@ CONFIGURING_LIMIT = 50.0
 """Milliseconds."""
 
 
-def about(rounds: int) -> str:
+def about(times: Times) -> str:
     cpu = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     machine = f"{cpu[1] if cpu else platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}"
+    rounds = len(next(iter(times.values())))
     digest = hashlib.sha256(MODULE.read_bytes()).hexdigest()[:12]
     return (
         f"{time.strftime('%Y-%m-%d')}, Envoy {envoy.NEWEST}, on {machine}. The module's checksum begins with "
@@ -81,7 +82,13 @@ def budgets(found: list[tuple[str, str, str, str, bool]]) -> str:
 
 def standing(found: memory.Whole) -> str:
     rows = [
-        (each.name, f"{each.start_ms:.0f}", f"{each.start_cpu_ms:.0f}", f"{each.first_mib:.1f}", f"{each.worker_mib:.1f}")
+        (
+            each.name,
+            f"{each.start_ms:.0f}",
+            f"{each.start_cpu_ms:.0f}",
+            f"{each.first_mib:.1f}",
+            f"{each.worker_mib:.1f}",
+        )
         for each in found.standings
     ]
     head = ("what it adds to Envoy", "start, ms", "its CPU time, ms", "one worker, MiB", "each worker more, MiB")
@@ -92,9 +99,9 @@ def standing(found: memory.Whole) -> str:
 def filled(text: str, parts: dict[str, str]) -> str:
     """The document with each part in place of what stood between its marks."""
     for name, part in parts.items():
-        begin, end = f"<!-- measured: {name} -->", "<!-- end -->"
-        pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-        text, count = pattern.subn(lambda _: f"{begin}\n{part}\n{end}", text)
-        if count != 1:
-            raise RuntimeError(f"the document has {count} places for {name!r}")
+        before, begin, rest = text.partition(f"<!-- measured: {name} -->\n")
+        _, end, after = rest.partition("<!-- end -->")
+        if not begin or not end:
+            raise RuntimeError(f"the document has no place for {name!r}")
+        text = f"{before}{begin}{part}\n{end}{after}"
     return text

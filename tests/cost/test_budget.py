@@ -2,8 +2,8 @@
 
 import pytest
 
-from cost.budget import broken, measured, read
 from cost import NOW, exchange
+from cost.budget import broken, measured, read
 from cost.scenarios import NEW, NOWHERE, PINNED, RULE, all_of
 from harness.envoy import MODULE
 

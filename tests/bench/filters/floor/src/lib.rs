@@ -20,7 +20,9 @@ impl RootContext for Root {
     }
 
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream { counter: self.counter }))
+        Some(Box::new(Stream {
+            counter: self.counter,
+        }))
     }
 
     fn get_type(&self) -> Option<ContextType> {

@@ -70,7 +70,11 @@ impl HttpContext for Stream {
 fn parse(text: &str) -> Option<Calls> {
     let counter = hostcalls::define_metric(MetricType::Counter, "replay_requests_total").ok()?;
     let (request, response) = text.split_once("(response)\n")?;
-    let all = |text: &str| text.lines().map(|line| call(line, counter)).collect::<Option<_>>();
+    let all = |text: &str| {
+        text.lines()
+            .map(|line| call(line, counter))
+            .collect::<Option<_>>()
+    };
     Some(Calls {
         request: all(request)?,
         response: all(response)?,
