@@ -35,6 +35,8 @@ def check(cell: Cell, answer: dict[str, str]) -> None:
 def main() -> int:
     rounds = int(os.environ.get("ROUNDS") or ROUNDS)
     kept = DOCS if rounds >= ROUNDS else TRIES
+    # What else the machine does widens every figure: a reader is told.
+    busy = os.getloadavg()[0]
     TRIES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         now = int(time.time())
@@ -46,7 +48,7 @@ def main() -> int:
     (TRIES / "rounds.json").write_text(json.dumps(raw))
     found = report.verdicts(times, standing)
     parts = {
-        "about": report.about(times),
+        "about": report.about(times, busy),
         "added": report.added(times),
         "factors": report.factors(times),
         "budgets": report.budgets(found),

@@ -17,7 +17,6 @@ plt.rcParams.update({
     "svg.hashsalt": "pinion",
     # Text stays text.
     "svg.fonttype": "none",
-    "font.family": ["Helvetica", "Arial", "sans-serif"],
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
