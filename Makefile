@@ -28,7 +28,7 @@ run: dist/pinion.wasm $(PYTHON) ## Leave the scenarios serving on local ports, w
 	@PYTHONPATH=tests $(PYTHON) -m demo --serve
 
 .PHONY: test
-test: test-native test-wasm32 test-fuzz test-envoy ## Pass every test
+test: test-native test-wasm32 test-fuzz test-cost test-envoy ## Pass every test
 	@echo "make test: everything passed"
 
 .PHONY: test-native
@@ -43,6 +43,14 @@ test-wasm32: $(RUNNER) .tools/targets ## The core's tests in wasm32, in Node
 .PHONY: test-envoy
 test-envoy: dist/pinion.wasm .tools/pinion-panics.wasm $(PYTHON) ## The tests on the oldest and the newest Envoy
 	$(PYTHON) -m pytest
+
+.PHONY: test-cost
+test-cost: dist/pinion.wasm $(PYTHON) ## The module's host calls and instructions for a request are what the budget says
+	$(PYTHON) -m pytest tests/cost
+
+.PHONY: budget
+budget: dist/pinion.wasm $(PYTHON) ## Make what the module costs now the budget that test-cost holds it to
+	@PYTHONPATH=tests $(PYTHON) -m cost --write
 
 # Ten minutes on two cores; 0.5 is enough for a try. It builds its load generator first, with cargo and a C compiler.
 MILLIONS ?= 5
@@ -59,6 +67,14 @@ fleet: ## Simulate a fleet: a thousand proxies, a million keys, a ramp, an eject
 .PHONY: test-istio
 test-istio: dist/pinion.wasm $(PYTHON) $(ISTIO_TOOLS) ## The Istio manifests under the real istiod, with traffic; needs Go
 	$(PYTHON) -m pytest tests/istio
+
+# Ten minutes on two cores; 5 is enough for a try, which is kept in .run/bench.
+ROUNDS ?=
+RIVALS := $(addprefix .tools/bench/,nothing.wasm floor.wasm replay.wasm)
+
+.PHONY: bench
+bench: dist/pinion.wasm $(RIVALS) .tools/bin/oha .tools/venv/bench ## Measure CPU time a request, and write docs/performance.md
+	@ROUNDS=$(ROUNDS) PYTHONPATH=tests $(PYTHON) -m bench
 
 FUZZ_TARGETS := config cookies seals overrides scopes exchange
 # The filter forbids unsafe code, so that a sanitizer, and the nightly toolchain it needs, would find nothing more.
@@ -102,6 +118,9 @@ check: .tools/targets ## Formatting, lints on host and wasm, documentation
 	cargo clippy --workspace --exclude pinion-module --all-targets -- -D warnings
 	cargo clippy --no-default-features --target wasm32-unknown-unknown -- -D warnings
 	cargo clippy --package pinion-module --target wasm32-wasip1 -- -D warnings
+	cargo fmt --all --check --manifest-path tests/bench/filters/Cargo.toml
+	CARGO_TARGET_DIR=target/bench cargo clippy --locked --quiet --target wasm32-wasip1 \
+		--manifest-path tests/bench/filters/Cargo.toml -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --exclude pinion-module --no-deps --quiet
 
 .PHONY: pinionctl
@@ -194,6 +213,18 @@ $(ISTIO_TOOLS): tests/istio/go.mod tests/istio/go.sum
 	@command -v go >/dev/null || { echo "Go is missing: install Go 1.25.9 or later" >&2; exit 1; }
 	cd tests/istio && nice go build -trimpath -ldflags '-s -w -X istio.io/istio/pkg/version.buildVersion=$(ISTIO)' \
 		-o $(abspath $@) $(PACKAGE)
+
+.tools/venv/bench: tests/bench/requirements.txt $(PYTHON)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+# The one that makes the filter's host calls has the filter's exports; the others have all of the SDK's.
+$(RIVALS): $(shell find tests/bench/filters -name '*.rs' -o -name '*.toml') tools/node_modules .tools/targets
+	CARGO_TARGET_DIR=target/bench cargo build --release --locked --quiet --target wasm32-wasip1 \
+		--manifest-path tests/bench/filters/Cargo.toml
+	@mkdir -p $(@D)
+	cp target/bench/wasm32-wasip1/release/bench_$(basename $(@F)).wasm $@
+	$(if $(filter replay,$(basename $(@F))),node tools/optimize.mjs $@ $@)
 
 $(RUNNER):
 	@command -v node >/dev/null || { echo "node is missing: install Node.js 20 or later" >&2; exit 1; }

@@ -1,0 +1,130 @@
+"""What a VM costs beside its requests: memory, the time to load the module, the time to take a configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import statistics
+import time
+from pathlib import Path
+
+from cost import scenarios as of
+from harness import envoy
+from harness.envoy import Envoy
+from harness.load import send
+
+from . import rivals
+from .measure import CONNECTIONS, cpu_seconds, load
+from .rivals import Proxy
+
+FEW, MANY = 33, 65
+"""Workers between which a VM's size is taken: what the compiler leaves free serves the first VMs, and hides them."""
+STARTS = 3
+"""Of each. Of sizes the median is taken, of times the least: a busy machine only adds to them."""
+SERVED = 4000
+"""Requests before the size is taken, so that every VM has served."""
+OTHERS = 2
+"""VMs of an Envoy beside those of its workers: one on the main thread, and one that the others are made of."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """One start of an Envoy, and how it was after some requests."""
+
+    seconds: float
+    cpu: float
+    rss: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Standing:
+    """What it costs to be there, beside an Envoy without a filter."""
+
+    name: str
+    start_ms: float
+    """From Envoy's first line in the log to its workers; one worker."""
+    start_cpu_ms: float
+    first_mib: float
+    """Of an Envoy with one worker."""
+    worker_mib: float
+    """Of each worker more."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Whole:
+    standings: list[Standing]
+    configuring_ms: float
+    """CPU time that 1,000 apps take each VM more than one app does."""
+
+
+def measure(now: int, folder: Path) -> Whole:
+    proxies = {
+        "no filter": rivals.no_filter(),
+        "an SDK filter that does nothing": rivals.nothing(),
+        "pinion, 1 app": rivals.pinion(of.apps(1)),
+        "pinion, 1,000 apps": rivals.pinion(of.apps(1000)),
+    }
+    asked = of.asked(now)[of.PINNED]
+    found: dict[tuple[str, int], list[Start]] = {}
+    binary = envoy.installed(envoy.NEWEST)
+    with Envoy(rivals.origin(), binary=binary) as origin:
+        for _ in range(STARTS):
+            for name, proxy in proxies.items():
+                for workers in (1, FEW, MANY):
+                    started = _start(dataclasses.replace(proxy, workers=workers), origin.port(), asked, folder)
+                    found.setdefault((name, workers), []).append(started)
+
+    def size(name: str, workers: int) -> float:
+        return statistics.median(start.rss for start in found[name, workers])
+
+    def least(name: str, workers: int, what: str) -> float:
+        return min(getattr(start, what) for start in found[name, workers])
+
+    def standing(name: str) -> Standing:
+        def more(workers: int) -> float:
+            return (size(name, workers) - size("no filter", workers)) / 2**20
+
+        def longer(what: str) -> float:
+            return (least(name, 1, what) - least("no filter", 1, what)) * 1000
+
+        return Standing(name, longer("seconds"), longer("cpu"), more(1), (more(MANY) - more(FEW)) / (MANY - FEW))
+
+    names = list(proxies)[1:]
+    longer = least(names[2], MANY, "cpu") - least(names[1], MANY, "cpu")
+    return Whole([standing(name) for name in names], longer / (MANY + OTHERS) * 1000)
+
+
+def _start(proxy: Proxy, origin: int, asked: of.Asked, folder: Path) -> Start:
+    options = {"module": proxy.module, "concurrency": proxy.workers, "binary": envoy.installed(envoy.NEWEST)}
+    with Envoy(proxy.bootstrap(origin), **options) as running:
+        pid = running.process.pid
+        _wait_for_vms(running, proxy)
+        cpu = cpu_seconds(pid)
+        wide = dataclasses.replace(load(asked, SERVED), connections=CONNECTIONS * proxy.workers)
+        answers = send([wide], running.port(), folder)
+        assert answers == [{"200": SERVED}], answers
+        kib = re.search(r"^VmRSS:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+        return Start(_loading(running.log()), cpu, int(kib[1]) * 1024)
+
+
+def _wait_for_vms(running: Envoy, proxy: Proxy) -> None:
+    """Workers take their configuration when Envoy says already that it is live; pinion says when it has."""
+    if proxy.module != rivals.MODULE or not proxy.filters:
+        return
+    end = time.monotonic() + 20
+    while running.log().count("configuration ") < proxy.workers + OTHERS:
+        if time.monotonic() > end:
+            raise RuntimeError(f"not every VM took its configuration:\n{running.log()}")
+        time.sleep(0.02)
+
+
+def _loading(log: str) -> float:
+    """Seconds between two lines of the log, at whose start the time stands."""
+
+    def at(said: str) -> float:
+        line = next(line for line in log.splitlines() if said in line)
+        clock, milliseconds = re.match(r"\[[\d-]+ ([\d:]+)\.(\d+)\]", line).groups()
+        hours, minutes, seconds = map(int, clock.split(":"))
+        return hours * 3600 + minutes * 60 + seconds + int(milliseconds) / 1000
+
+    return (at("all dependencies initialized. starting workers") - at("initializing epoch")) % 86_400

@@ -1,0 +1,172 @@
+"""What is measured and compared, and what it may come to."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+
+from cost import scenarios as of
+from cost.scenarios import NEW, NOWHERE, PINNED, RULE
+
+from . import rivals
+from .measure import Cell, Plan, Times
+
+NONE = "no filter"
+MUTATION = "header_mutation"
+WEIGHTED = "weighted_clusters by a cookie's hash"
+LUA = "Lua, unsigned pins"
+NOTHING = "an SDK filter that does nothing"
+FLOOR = "the floor"
+OWN = "pinion's host calls alone"
+PINION = "pinion, signed pins"
+WHOLE = "pinion, everything on"
+
+ROWS = (NONE, MUTATION, WEIGHTED, LUA, NOTHING, FLOOR, OWN, PINION, WHOLE)
+KINDS = (PINNED, NEW, RULE, NOWHERE)
+
+NOBODY = "a rule's header"
+SMALL, LARGE = "cookies of 100 B", "cookies of 8 KiB"
+TWO = "2 workers"
+
+
+def cell(row: str, kind: str) -> Cell:
+    """Its own host calls differ from one kind of request to the next, and so do the proxies that make them."""
+    return (f"{OWN}: {kind}" if row == OWN else row, kind)
+
+
+def plan(now: int) -> Plan:
+    kinds = of.asked(now)
+    proxies = {
+        NONE: rivals.no_filter(),
+        MUTATION: rivals.header_mutation(),
+        WEIGHTED: rivals.weighted_clusters(),
+        LUA: rivals.lua(),
+        NOTHING: rivals.nothing(),
+        FLOOR: rivals.floor(),
+        **{cell(OWN, kind)[0]: rivals.own_calls(of.SIGNED, kinds[kind], now) for kind in KINDS},
+        PINION: rivals.pinion(of.SIGNED),
+        WHOLE: rivals.pinion(of.whole(now)),
+        **{f"{count:,} apps": rivals.pinion(of.apps(count)) for count in (100, 1000)},
+        **{f"{count} rules": rivals.pinion(of.rules(count)) for count in (1, 10, 100)},
+        "a regex": rivals.pinion(of.regex()),
+        f"{NONE}, {TWO}": rivals.no_filter(2),
+        f"{PINION}, {TWO}": rivals.pinion(of.SIGNED, 2),
+    }
+    requests = kinds | {
+        NOBODY: of.by_nobody(now),
+        SMALL: of.with_cookies(now, 100),
+        LARGE: of.with_cookies(now, 8192),
+    }
+    cells = [cell(row, kind) for row in ROWS for kind in KINDS]
+    cells += [each for factor in FACTORS for each in (factor.cell, factor.base) if each not in cells]
+    return Plan(proxies, requests, list(dict.fromkeys(cells)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Factor:
+    """One thing about the configuration or the request that is not as it is elsewhere."""
+
+    group: str
+    name: str
+    cell: Cell
+    base: Cell
+
+
+NO_APPS = (NONE, PINNED)
+NO_RULES = (NONE, NOBODY)
+
+FACTORS = (
+    Factor("apps", "1", (PINION, PINNED), NO_APPS),
+    Factor("apps", "100", ("100 apps", PINNED), NO_APPS),
+    Factor("apps", "1,000", ("1,000 apps", PINNED), NO_APPS),
+    Factor("rules", "1", ("1 rules", NOBODY), NO_RULES),
+    Factor("rules", "10", ("10 rules", NOBODY), NO_RULES),
+    Factor("rules", "100", ("100 rules", NOBODY), NO_RULES),
+    Factor("rules", "1, a regex", ("a regex", NOBODY), NO_RULES),
+    Factor("cookies", "100 B", (PINION, SMALL), (NONE, SMALL)),
+    Factor("cookies", "8 KiB", (PINION, LARGE), (NONE, LARGE)),
+    Factor("workers", "1", (PINION, PINNED), NO_APPS),
+    Factor("workers", "2", (f"{PINION}, {TWO}", PINNED), (f"{NONE}, {TWO}", PINNED)),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """How many times what `than` adds a cell may add."""
+
+    name: str
+    limit: float
+    cell: Cell
+    than: Cell
+    base: Cell
+    than_base: Cell
+
+
+def _row(name: str, limit: float, kind: str, row: str) -> Budget:
+    base = (NONE, kind)
+    return Budget(name, limit, cell(PINION, kind), cell(row, kind), base, base)
+
+
+def _factor(name: str, limit: float, group: str, more: str, less: str) -> Budget:
+    found = {factor.name: factor for factor in FACTORS if factor.group == group}
+    return Budget(name, limit, found[more].cell, found[less].cell, found[more].base, found[less].base)
+
+
+BUDGETS = (
+    _row("a pinned client, to the floor", 1.3, PINNED, FLOOR),
+    _row("a pinned client, to Lua", 0.9, PINNED, LUA),
+    _row("a pinned client, to its own host calls", 1.15, PINNED, OWN),
+    _row("a new client, to the floor", 1.6, NEW, FLOOR),
+    _factor("1,000 apps, to one", 1.1, "apps", "1,000", "1"),
+    _factor("100 rules, to one", 1.3, "rules", "100", "1"),
+    _factor("8 KiB of cookies, to 100 B", 1.5, "cookies", "8 KiB", "100 B"),
+    _row("no app, to an SDK filter that does nothing", 1.5, NOWHERE, NOTHING),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Added:
+    """Microseconds for a request, or how many times as many: by the best rounds, and by the median of all."""
+
+    best: float
+    median: float
+
+
+def best_and_median(times: Times, cell: Cell) -> Added:
+    """The best is the mean of the best fifth: one lucky round decides nothing."""
+    best = sorted(times[cell])[: max(1, len(times[cell]) // 5)]
+    return Added(statistics.mean(best), statistics.median(times[cell]))
+
+
+def added(times: Times, cell: Cell, base: Cell) -> Added:
+    """What a proxy adds to another. For the median, rounds are compared with themselves."""
+    best = best_and_median(times, cell).best - best_and_median(times, base).best
+    pairs = zip(times[cell], times[base], strict=True)
+    return Added(best, statistics.median(here - there for here, there in pairs))
+
+
+def ratio(times: Times, budget: Budget) -> Added:
+    here, there = added(times, budget.cell, budget.base), added(times, budget.than, budget.than_base)
+    return Added(here.best / there.best, here.median / there.median)
+
+
+def wrong(at: Cell, answer: dict[str, str]) -> str | None:
+    """Whether a proxy does something else than it is measured for."""
+    row, kind = at[0].partition(":")[0], at[1]
+    route, shown, given = (answer[name] for name in ("x-asked-for", "x-app-version", "set-cookie"))
+    nothing = ("", "", "")
+    is_new = kind == NEW
+    if row in (MUTATION, FLOOR):
+        fits = (route, shown, given) == ("v1", "1.0", "")
+    elif row.startswith(NONE) or row == NOTHING or kind == NOWHERE:
+        fits = (route, shown, given) == nothing
+    elif is_new:
+        fits = shown in ("1.0", "2.0") and given.startswith("pinion-shop=")
+        fits = fits and (row == WEIGHTED or route == {"1.0": "v1", "2.0": "v2"}[shown])
+    elif kind == RULE:
+        fits = shown == "2.0" and not given
+    elif row == WEIGHTED:
+        fits = shown in ("1.0", "2.0") and not given
+    else:
+        fits = (route, shown, given) == ("v1", "1.0", "")
+    return None if fits else f"{row}, {kind}: {answer}"

@@ -1,0 +1,32 @@
+"""What a request costs the module: its host calls, and the instructions that it executes. The same on every machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from harness import bootstrap as make
+
+from .host import Exchange, Host, Lines
+from .scenarios import Asked, Scenario
+
+NOW = 1_790_000_000
+
+ANSWER: Lines = [(":status", "200"), ("content-type", "text/html"), ("server", "envoy")]
+
+
+def host(module: Path, config: dict, now: int = NOW) -> Host:
+    return Host(module, json.dumps(config), make.ENVIRONMENT, now)
+
+
+def lines(asked: Asked) -> Lines:
+    """The request as a proxy's filters see it."""
+    pseudo = [(":authority", asked.host), (":path", "/"), (":method", "GET"), (":scheme", "http")]
+    added = [("x-forwarded-proto", "http"), ("x-request-id", "7fd83ddf-6bd0-4b3c-a3c0-c2fdc1d4a4a5")]
+    return [*pseudo, *asked.headers, *added]
+
+
+def exchange(module: Path, scenario: Scenario, now: int = NOW) -> tuple[Host, Exchange]:
+    """The third exchange of its kind in a VM: the first defines counters, and the second may still grow a table."""
+    vm = host(module, scenario.config, now)
+    return vm, [vm.exchange(lines(scenario.asked), ANSWER) for _ in range(3)][-1]

@@ -1,0 +1,24 @@
+"""Shows where the module spends, call by call; or makes what it costs now the budget.
+
+PYTHONPATH=tests .tools/venv/bin/python -m cost [--write] [MODULE]
+"""
+
+import sys
+from pathlib import Path
+
+from harness.envoy import MODULE
+
+from . import NOW, budget, exchange
+from .scenarios import all_of
+
+rest = [each for each in sys.argv[1:] if each != "--write"]
+module = Path(rest[0]) if rest else MODULE
+if "--write" in sys.argv:
+    budget.write(budget.measured(module))
+    print(f"{budget.FILE.name}: the budget is what {module.name} costs now")
+else:
+    for scenario in all_of(NOW):
+        _, seen = exchange(module, scenario)
+        print(f"\n{scenario.name}: {seen.instructions:,} instructions, and up to each call:")
+        for call in seen.calls:
+            print(f"{call.instructions:>8,}  {' '.join(call.said)[:100]}")

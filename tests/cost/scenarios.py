@@ -1,0 +1,149 @@
+"""The requests and configurations whose price is known: that of the module alone, and that within an Envoy."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+from harness import bootstrap as make
+from harness.seals import sealed
+
+HOST = "shop.example.com"
+
+BROWSER = (
+    ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
+    ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+    ("accept-language", "en-GB,en;q=0.5"),
+    ("accept-encoding", "gzip, deflate, br, zstd"),
+    ("sec-fetch-dest", "document"),
+    ("sec-fetch-mode", "navigate"),
+    ("sec-fetch-site", "same-origin"),
+)
+"""What a browser sends with a page's request, beside host and cookies."""
+
+SESSION = "session=8f14e45fceea167a5a36dedd4bea2543"
+"""The app's own cookie, in every request."""
+
+NEW, PINNED, RULE, NOWHERE = "a new client", "a pinned client", "a rule hit", "no app"
+
+KEYS = [{"id": "k1", "env": "PINION_KEY"}]
+
+
+def app(**more: Any) -> dict:
+    """An app scoped by host, with a canary and a rule."""
+    return {
+        "name": "shop",
+        "hosts": [HOST],
+        "versions": [{"name": "v1", "label": "1.0"}, {"name": "v2", "label": "2.0", "weight": 10}],
+        "stable": "v1",
+        "rules": [tester("tester")],
+    } | more
+
+
+def tester(name: str) -> dict:
+    return {"match": [{"headers": {"end-user": {"exact": name}}}], "version": "v2"}
+
+
+SIGNED = {"keys": KEYS, "apps": [app()]}
+"""Pins are signed, the app is scoped by host, and all is counted."""
+
+UNSIGNED = {"apps": [app()]}
+
+
+def whole(now: int) -> dict:
+    """Everything is on that an app can have on; the ramp has begun."""
+    begun = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now - 3600))
+    ramp = {"to": 50, "start": begun, "duration": "8760h"}
+    testers = [{"headers": {"x-tester": {"exact": "yes"}}}]
+    shop = app(
+        versions=[{"name": "v1", "label": "1.0"}, {"name": "v2", "label": "2.0", "weight": 10, "ramp": ramp}],
+        pin={"header": "x-version-pin", "query": "dpl", "key": [{"header": "x-user-id"}]},
+        override={
+            "header": "x-version-override",
+            "query": "version-override",
+            "cookie": "pinion-override",
+            "allow": testers,
+        },
+        outlierDetection={"consecutiveGatewayErrors": 5},
+    )
+    explain = {"header": "x-pinion-explain", "allow": testers}
+    return {"keys": KEYS, "accessLog": True, "explain": explain, "apps": [shop]}
+
+
+def apps(count: int) -> dict:
+    """So many apps, of which the shop is the last."""
+    others = [app(name=f"app-{i}", hosts=[f"app-{i}.example.com"]) for i in range(count - 1)]
+    return {"keys": KEYS, "apps": [*others, app()]}
+
+
+def rules(count: int) -> dict:
+    """So many rules that compare a header with a text, and that the request does not meet."""
+    return {"keys": KEYS, "apps": [app(rules=[tester(f"tester-{i}") for i in range(count)])]}
+
+
+def regex() -> dict:
+    rule = {"match": [{"headers": {"end-user": {"regex": "test(er)?-[0-9]+"}}}], "version": "v2"}
+    return {"keys": KEYS, "apps": [app(rules=[rule])]}
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """A request, without what is of the connection alone."""
+
+    host: str = HOST
+    headers: tuple[tuple[str, str], ...] = BROWSER
+
+
+def unsigned(now: int) -> str:
+    """A pin that was given at this second. The slot is one of v1, the stable version."""
+    return f"v1~{now}~0~99999"
+
+
+def pin(now: int) -> str:
+    """The same, signed."""
+    return sealed("pin", make.key("k1"), "k1", "shop", unsigned(now))
+
+
+def asked(now: int, pin: Callable[[int], str] = pin) -> dict[str, Asked]:
+    """The four kinds of requests."""
+    held = f"{SESSION}; pinion-shop={pin(now)}"
+    return {
+        PINNED: Asked(headers=(*BROWSER, ("cookie", held))),
+        NEW: Asked(headers=(*BROWSER, ("cookie", SESSION))),
+        RULE: Asked(headers=(*BROWSER, ("cookie", held), ("end-user", "tester"))),
+        NOWHERE: Asked(host="other.example.com", headers=(*BROWSER, ("cookie", held))),
+    }
+
+
+def by_nobody(now: int) -> Asked:
+    """A pinned client with a header that rules look at, and that none of them meets."""
+    return Asked(headers=(*asked(now)[PINNED].headers, ("end-user", "nobody-of-them")))
+
+
+def with_cookies(now: int, size: int) -> Asked:
+    """A pinned client whose other cookies have so many bytes, in cookies of 100; the pin is the last."""
+    jar = [f"c{i:02}=" + "x" * 94 for i in range(size // 100)]
+    held = "; ".join([*jar, f"pinion-shop={pin(now)}"])
+    return Asked(headers=(*BROWSER, ("cookie", held)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Scenario:
+    name: str
+    config: dict
+    asked: Asked
+
+
+def all_of(now: int) -> list[Scenario]:
+    """Every scenario of the module alone."""
+    kinds = asked(now)
+    named = [(name, SIGNED, kinds[name]) for name in (PINNED, NEW, RULE, NOWHERE)]
+    named += [(f"{name}, unsigned", UNSIGNED, asked(now, unsigned)[name]) for name in (PINNED, NEW)]
+    named += [(f"{name}, everything on", whole(now), kinds[name]) for name in (PINNED, NEW, RULE, NOWHERE)]
+    named += [(f"{count:,} apps", apps(count), kinds[PINNED]) for count in (100, 1000)]
+    named += [(f"{count} rule{'s'[: count > 1]}", rules(count), by_nobody(now)) for count in (1, 10, 100)]
+    named += [("a regex rule", regex(), by_nobody(now))]
+    named += [(f"cookies of {size:,} bytes", SIGNED, with_cookies(now, size)) for size in (100, 8192)]
+    return [Scenario(*each) for each in named]
