@@ -137,7 +137,7 @@ class Mesh:
         return self.gateway
 
     def _envoy(self, config: dict, **how) -> Envoy:
-        return self.stack.enter_context(Proxy(config, binary=self.binary, **how))
+        return self.stack.enter_context(Envoy(config, binary=self.binary, **how))
 
     def apply(self, documents: list[dict] | None = None, module: Path = MODULE) -> None:
         """Gives istiod these manifests in place of the ones before."""
@@ -176,12 +176,6 @@ class Mesh:
                 await browser.close()
 
         return await gather(one() for _ in range(clients))
-
-
-class Proxy(Envoy):
-    def _wait_until(self, done) -> None:
-        # On a busy machine the file with the admin's address is there before its text is.
-        super()._wait_until(lambda: done() and (self.home / "admin").read_text().strip())
 
 
 class Counted(Browser):
