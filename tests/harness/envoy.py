@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -76,6 +75,18 @@ def free_port() -> int:
 def _replace_port(node: dict, named: int, free: int) -> None:
     if node.get("port_value") == named:
         node["port_value"] = free
+
+
+def end(process: subprocess.Popen | None) -> None:
+    """Ends a process that may have ended already, or never begun; one that does not listen is killed."""
+    if process is None or process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def walk(node: Any, visit: Callable[[dict], None]) -> None:
@@ -199,13 +210,7 @@ class Envoy:
             raise EnvoyFailed(f"{self.binary} ({release(self.binary)}) has no Wasm runtime; set ENVOY to one that has")
 
     def __exit__(self, *_) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        end(self.process)
         self.final_log = self.log()
         shutil.rmtree(self.home, ignore_errors=True)
 

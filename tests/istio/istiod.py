@@ -17,7 +17,7 @@ from pathlib import Path
 
 import yaml
 
-from harness.envoy import ROOT, TOOLS, EnvoyFailed, free_port
+from harness.envoy import ROOT, TOOLS, EnvoyFailed, end, free_port
 
 WAIT_SECONDS = 90
 """How long istiod and a proxy may take to follow, on a busy machine."""
@@ -95,13 +95,7 @@ class Istiod:
         return said[max(0, said.find("initializing mesh networks")) :]
 
     def __exit__(self, *_) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        end(self.process)
         self.final_log = self.log()
         shutil.rmtree(self.home, ignore_errors=True)
 
