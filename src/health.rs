@@ -87,6 +87,9 @@ pub enum Attempt {
     Trial(u64),
 }
 
+/// Envoy's `response.code_details` of a response that an upstream gave, and that it did not make itself.
+pub const VIA_UPSTREAM: &[u8] = b"via_upstream";
+
 /// How a version did with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Performance {
@@ -115,7 +118,7 @@ impl Performance {
     /// client that sends slowly brings about. gRPC's status is not looked at.
     #[must_use]
     pub fn of(code_details: &[u8], status: impl FnOnce() -> Option<u16>) -> Option<Self> {
-        if code_details == b"via_upstream" {
+        if code_details == VIA_UPSTREAM {
             return Some(match status()? {
                 502..=504 => Performance::GatewayError,
                 500.. => Performance::ServerError,

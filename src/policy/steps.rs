@@ -90,7 +90,7 @@ enum Client {
     /// At the slot of its key.
     Keyed(Slot),
     /// Where its pin holds it.
-    Pinned { held: Held, carrier: Carrier, now: u64 },
+    Pinned { held: Held, bearer: Bearer, now: u64 },
     /// Nowhere yet, and it can't be given a pin.
     Preflight { rejected: Option<Rejection> },
     /// At a slot just drawn.
@@ -101,13 +101,13 @@ enum Client {
     },
 }
 
-/// Where a pin travelled.
+/// Whom a pin speaks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Carrier {
-    /// In the header or the query: it is the page's, or an API client's own.
-    Explicit,
-    /// In the cookie.
-    Cookie,
+enum Bearer {
+    /// The client.
+    Client,
+    /// A page that is open: what it loads carries its pin, or one that has run out meanwhile.
+    Page,
 }
 
 impl Client {
@@ -130,10 +130,10 @@ impl Client {
         });
         let now = request.ambient.now();
         let rejected = match carried_pin(app, request, now) {
-            Ok((held, carrier)) => {
+            Ok((held, bearer)) => {
                 trace.pin = Step::Took(None);
                 trace.slot = Some(held.slot);
-                return Client::Pinned { held, carrier, now };
+                return Client::Pinned { held, bearer, now };
             }
             Err(rejected) => rejected,
         };
@@ -156,10 +156,9 @@ impl Client {
         let owner = |slot: Slot| app.rollout.owner(slot, || request.ambient.now());
         match self {
             Client::Keyed(slot) => Place::of(&owner(slot), Reason::Key, trace),
-            Client::Pinned { held, carrier, now } => {
-                let mode = request.fetch_mode();
-                let version = followed(app, &held, carrier, mode, now);
-                let pin = renewed(app, &held, &version, carrier, mode, now);
+            Client::Pinned { held, bearer, now } => {
+                let version = followed(app, &held, bearer, now);
+                let pin = renewed(app, &held, &version, bearer, now);
                 Place {
                     pin,
                     ..Place::of(&version, Reason::Pin, trace)
@@ -210,7 +209,7 @@ impl Client {
 pub fn returning(app: &App, pin: &[u8], now: u64) -> Result<VersionRef, Rejection> {
     let (pin, seal) = Pin::parse(pin).ok_or(Rejection::Malformed)?;
     let held = pin.check(seal, &app.name, &app.pinning, &app.versions, now, Ends::AtTtl)?;
-    Ok(followed(app, &held, Carrier::Cookie, FetchMode::Other, now))
+    Ok(followed(app, &held, Bearer::Client, now))
 }
 
 /// Whether the version of a pin takes clients of its own.
@@ -220,12 +219,10 @@ fn has_share(app: &App, held: &Held, now: u64) -> bool {
 
 /// Where a pin that holds leads to.
 ///
-/// What a page loads carries the page's pin, in its header or query. It follows the page, even where the client itself
-/// has moved on, as long as its version takes clients at all.
-fn followed(app: &App, held: &Held, carrier: Carrier, mode: FetchMode, now: u64) -> VersionRef {
-    let of_page =
-        mode == FetchMode::SubResource && (carrier == Carrier::Explicit || held.is_over(&app.pinning));
-    let stays = (app.pinning.follow == Follow::Version || of_page) && has_share(app, held, now);
+/// A page's leads to the page's version, even where the client itself has moved on, as long as that takes clients at all.
+fn followed(app: &App, held: &Held, bearer: Bearer, now: u64) -> VersionRef {
+    let keeps = app.pinning.follow == Follow::Version || bearer == Bearer::Page;
+    let stays = keeps && has_share(app, held, now);
     if stays || held.version.state == State::Draining {
         held.version.clone()
     } else {
@@ -239,11 +236,10 @@ fn renewed(
     app: &App,
     held: &Held,
     version: &VersionRef,
-    carrier: Carrier,
-    mode: FetchMode,
+    bearer: Bearer,
     now: u64,
 ) -> Option<(VersionRef, Slot, u64)> {
-    if mode == FetchMode::SubResource && (carrier == Carrier::Explicit || held.is_over(&app.pinning)) {
+    if bearer == Bearer::Page {
         return None;
     }
     let old = match app.pinning.renewal {
@@ -259,12 +255,12 @@ fn carried_pin<H: Headers + ?Sized, A: Ambient>(
     app: &App,
     request: &Request<'_, H, A>,
     now: u64,
-) -> Result<(Held, Carrier), Option<Rejection>> {
+) -> Result<(Held, Bearer), Option<Rejection>> {
     let pinning = &app.pinning;
     // What a page loads comes from the page's version, however long the page is open.
-    let ends = match request.fetch_mode() {
-        FetchMode::SubResource => Ends::WithVersion,
-        FetchMode::Other => Ends::AtTtl,
+    let (ends, handed_on) = match request.fetch_mode() {
+        FetchMode::SubResource => (Ends::WithVersion, Bearer::Page),
+        FetchMode::Other => (Ends::AtTtl, Bearer::Client),
     };
     let mut rejected = None;
     let mut check = |value: &[u8]| {
@@ -294,11 +290,20 @@ fn carried_pin<H: Headers + ?Sized, A: Ambient>(
         .and_then(&mut check)
         .or_else(|| by_query().and_then(|value| check(&percent_decoded(value))));
     if let Some(held) = explicit {
-        return Ok((held, Carrier::Explicit));
+        return Ok((held, handed_on));
     }
     let cookie = pinning.cookie.as_ref();
     let by_cookie = cookie.and_then(|cookie| request.cookies(&cookie.name).find_map(&mut check));
-    by_cookie.map(|held| (held, Carrier::Cookie)).ok_or_else(|| {
+    // One that has run out holds for a page alone.
+    let of_cookie = |held: Held| {
+        let bearer = if held.is_over(pinning) {
+            Bearer::Page
+        } else {
+            Bearer::Client
+        };
+        (held, bearer)
+    };
+    by_cookie.map(of_cookie).ok_or_else(|| {
         let unread = pinning.cookie.is_some() && request.state_of_cookies() == Cookies::Oversized;
         rejected.or(unread.then_some(Rejection::Oversized))
     })

@@ -159,10 +159,7 @@ fn property(path: &[&str]) -> Option<Bytes> {
     hostcalls::get_property(path.to_vec()).ok().flatten()
 }
 
-/// The code details of a response that came from an upstream, and was not made by Envoy itself.
-pub(super) const VIA_UPSTREAM: &[u8] = b"via_upstream";
-
-/// Who made the response in hand: [`VIA_UPSTREAM`], or why Envoy did.
+/// Who made the response in hand: [`VIA_UPSTREAM`](crate::health::VIA_UPSTREAM), or why Envoy did.
 pub(super) fn code_details() -> Bytes {
     property(&["response", "code_details"]).unwrap_or_default()
 }

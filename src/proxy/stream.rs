@@ -9,7 +9,7 @@ use proxy_wasm::types::Action;
 use super::counters::Counters;
 use super::host::{self, HostHeaders, World};
 use crate::config::{AccessLog, Config, Edge, Role};
-use crate::health::Change;
+use crate::health::{Change, VIA_UPSTREAM};
 use crate::metrics::Metric;
 use crate::policy::{self, Agreement, Decision};
 use crate::workload::{Outcome, Workload};
@@ -122,7 +122,7 @@ fn answered(decision: &Decision) {
     if let Some(change) = change {
         report(decision, change);
     }
-    if code_details == host::VIA_UPSTREAM {
+    if code_details == VIA_UPSTREAM {
         stamp_decided(decision, &headers);
     }
 }
@@ -165,7 +165,7 @@ fn judge(workload: &Workload) -> Action {
 
 fn stamp_served(workload: &Workload) {
     let stamp = workload.stamp();
-    if stamp.is_some() && host::code_details() == host::VIA_UPSTREAM {
+    if stamp.is_some() && host::code_details() == VIA_UPSTREAM {
         HostHeaders::response().apply(stamp);
     }
 }
