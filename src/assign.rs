@@ -3,6 +3,7 @@
 //! Both are public, so that anyone can tell offline where a client belongs: `docs/assignment.md` is the
 //! specification, `tests/vectors/` holds its vectors. This module knows neither requests nor pins.
 
+use std::fmt;
 use std::ops::Range;
 
 use sha2::{Digest, Sha256};
@@ -101,11 +102,29 @@ impl Share {
         u64::from(SLOTS).checked_sub(sum).map(|rest| Share(rest as u32))
     }
 
-    /// What these shares add up to, in percent.
+    /// What these shares add up to in percent, as text.
     #[must_use]
-    pub fn percent_sum(shares: &[Share]) -> f64 {
-        let sum: u64 = shares.iter().map(|share| u64::from(share.0)).sum();
-        sum as f64 / 1000.0
+    pub fn percent_sum(shares: &[Share]) -> String {
+        decimals(shares.iter().map(|share| u64::from(share.0)).sum(), 3)
+    }
+}
+
+/// In percent.
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&decimals(u64::from(self.0), 3))
+    }
+}
+
+/// A decimal number of which so many digits are behind the point: `12500` with three is `12.5`.
+///
+/// The standard library's way to write any float would take eleven KiB of the module.
+pub(crate) fn decimals(digits: u64, behind: usize) -> String {
+    let text = format!("{digits:0>0$}", behind + 1);
+    let (whole, fraction) = text.split_at_checked(text.len() - behind).unwrap_or_default();
+    match fraction.trim_end_matches('0') {
+        "" => whole.to_owned(),
+        fraction => format!("{whole}.{fraction}"),
     }
 }
 
@@ -129,12 +148,15 @@ impl<V: Clone + PartialEq> Layout<V> {
     pub fn new(stable: V, others: &[(V, Share)]) -> Self {
         let mut free = Vec::from([Range { start: 0, end: SLOTS }]);
         let mut taken: Vec<(Range<u32>, V)> = Vec::new();
+        let mut own = |slots: Range<u32>, owner: &V| {
+            let place = taken.partition_point(|(other, _)| other.start < slots.start);
+            taken.insert(place, (slots, owner.clone()));
+        };
         for (i, (owner, share)) in others.iter().enumerate() {
             let run = take(&mut free, anchor(i / 2), Direction::of(i), share.0);
-            taken.extend(run.into_iter().map(|slots| (slots, owner.clone())));
+            run.into_iter().for_each(|slots| own(slots, owner));
         }
-        taken.extend(free.into_iter().map(|slots| (slots, stable.clone())));
-        taken.sort_unstable_by_key(|(slots, _)| slots.start);
+        free.into_iter().for_each(|slots| own(slots, &stable));
         let mut runs: Vec<(u32, V)> = Vec::new();
         for (slots, owner) in taken {
             match runs.last_mut() {
@@ -213,12 +235,14 @@ fn take(free: &mut Vec<Range<u32>>, anchor: u32, direction: Direction, want: u32
             Direction::Down => (second, first),
         };
         left -= length;
-        taken.push(mine);
-        kept.push(rest);
+        if !mine.is_empty() {
+            taken.push(mine);
+        }
+        if !rest.is_empty() {
+            let place = kept.partition_point(|piece: &Range<u32>| piece.start < rest.start);
+            kept.insert(place, rest);
+        }
     }
-    taken.retain(|piece| !piece.is_empty());
-    kept.retain(|piece| !piece.is_empty());
-    kept.sort_unstable_by_key(|piece| piece.start);
     *free = kept;
     taken
 }
@@ -315,6 +339,14 @@ mod tests {
         for percent in [-1.0, 100.001, 33.3333, 0.0001, f64::NAN, f64::INFINITY] {
             assert_eq!(Share::from_percent(percent), None, "{percent}");
         }
+    }
+
+    #[test]
+    fn a_share_is_written_as_its_float_would_be() {
+        for slots in [0, 1, 20, 500, 1000, 12_500, 33_333, 99_999, SLOTS] {
+            assert_eq!(Share(slots).to_string(), Share(slots).percent().to_string());
+        }
+        assert_eq!(Share::percent_sum(&[Share::ALL, Share(1)]), "100.001");
     }
 
     #[test]

@@ -21,13 +21,13 @@ use std::rc::Rc;
 use sha2::{Digest, Sha256};
 
 use crate::explain::Explain;
-use crate::header::HeaderName;
+use crate::header::{HeaderName, HeaderNames};
 use crate::health::OutlierDetection;
 use crate::mirror;
 use crate::overrides::Override;
 use crate::pin::Pinning;
 use crate::rollout::Rollout;
-use crate::rule::Rule;
+use crate::rules::Rules;
 use crate::scope::ScopeMap;
 use crate::version::VersionRef;
 use crate::workload::Workload;
@@ -73,8 +73,7 @@ pub enum Role {
 pub struct Edge {
     apps: Vec<Rc<App>>,
     scopes: ScopeMap<Rc<App>>,
-    /// What no client may send, each once: the route headers of all apps that act, and the marks of mirrored requests.
-    pub stripped: Vec<HeaderName>,
+    stripped: HeaderNames,
     /// Whether reason and app are also written as filter state.
     pub access_log: AccessLog,
     /// Who may ask why a request went where it went.
@@ -135,7 +134,7 @@ pub struct App {
     /// Which slots are whose.
     pub rollout: Rollout,
     /// The first that matches wins.
-    pub rules: Vec<Rule>,
+    pub rules: Rules,
     /// How clients are held.
     pub pinning: Pinning,
     /// Who may choose.
@@ -222,7 +221,9 @@ impl Config {
 /// Reads the whole document: an edge's or a workload's.
 fn root(cursor: &Cursor<'_>, around: &impl Surroundings) -> Checked<Role> {
     cursor.object(|fields| {
-        let signing = fields.optional("keys", |list| keys::keys(&list, around).map(Rc::new));
+        let signing = fields.optional("keys", |list| {
+            keys::keys(&list, around).map(|keys| Rc::new(keys.into()))
+        });
         let apps = fields.optional("apps", |list| app::apps(&list, around, &signing));
         let access_log = fields.optional("accessLog", |flag| flag.boolean());
         let explain = fields.optional("explain", |cursor| matching::explain(&cursor));
@@ -258,13 +259,13 @@ fn root(cursor: &Cursor<'_>, around: &impl Surroundings) -> Checked<Role> {
 impl Edge {
     fn new((apps, scopes): app::Apps, access_log: AccessLog, explain: Option<Explain>) -> Self {
         let acting = apps.iter().filter(|app| app.conduct == Conduct::Act);
-        let mut stripped: Vec<_> = acting.map(|app| app.route_header.clone()).collect();
+        let mut stripped = HeaderNames::default();
+        acting.for_each(|app| stripped.insert(app.route_header.clone()));
         // Where all that is here only observes, nothing is changed at all.
         if !stripped.is_empty() || apps.is_empty() {
-            stripped.extend([mirror::TAG, mirror::MARK]);
+            stripped.insert(mirror::TAG);
+            stripped.insert(mirror::MARK);
         }
-        stripped.sort_unstable();
-        stripped.dedup();
         Edge {
             apps,
             scopes,
@@ -278,6 +279,19 @@ impl Edge {
     #[must_use]
     pub fn app(&self, host: &[u8], path: &[u8]) -> Option<&Rc<App>> {
         self.scopes.find(host, path)
+    }
+
+    /// The header of that name, if no client may send it: the route header of an app that acts, or a mark of mirrored
+    /// requests.
+    #[must_use]
+    pub fn stripped(&self, name: &[u8]) -> Option<&str> {
+        self.stripped.get(name)
+    }
+
+    /// Whether it changes anything at all, or only observes.
+    #[must_use]
+    pub fn acts(&self) -> bool {
+        !self.stripped.is_empty()
     }
 
     /// When the last of all ramps has arrived, in Unix seconds; none where nothing moves.

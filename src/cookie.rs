@@ -4,6 +4,8 @@
 
 use std::fmt::Write;
 
+use memchr::{memchr, memchr_iter};
+
 use crate::header::{Headers, trim_ows};
 
 /// The values of a cookie in the order of arrival, over all `cookie` lines.
@@ -13,15 +15,25 @@ pub fn values<'a, H: Headers + ?Sized>(
     headers: &'a H,
     name: &'a str,
 ) -> impl Iterator<Item = &'a [u8]> + use<'a, H> {
-    headers
-        .lines("cookie")
-        .flat_map(|line| line.split(|b| *b == b';'))
-        .filter_map(move |pair| {
-            let eq = pair.iter().position(|b| *b == b'=')?;
-            let (key, value) = pair.split_at_checked(eq)?;
-            let value = trim_ows(value.get(1..)?);
-            (trim_ows(key) == name.as_bytes()).then(|| unquoted(value))
-        })
+    headers.lines("cookie").flat_map(pairs).filter_map(move |pair| {
+        let rest = trim_ows(pair).strip_prefix(name.as_bytes())?;
+        let value = trim_ows(rest).strip_prefix(b"=")?;
+        Some(unquoted(trim_ows(value)))
+    })
+}
+
+/// What stands between the semicolons of a line.
+fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(line);
+    std::iter::from_fn(move || {
+        let line = rest?;
+        let (pair, behind) = match memchr(b';', line).and_then(|end| line.split_at_checked(end)) {
+            Some((pair, behind)) => (pair, behind.get(1..)),
+            None => (line, None),
+        };
+        rest = behind;
+        Some(pair)
+    })
 }
 
 fn unquoted(value: &[u8]) -> &[u8] {
@@ -38,12 +50,10 @@ pub const MAX_PAIRS: usize = 512;
 
 /// Whether a client's cookies are few enough to be read.
 pub fn within_limits<H: Headers + ?Sized>(headers: &H) -> bool {
-    let (mut bytes, mut pairs) = (0, 0);
-    headers.lines("cookie").all(|line| {
-        bytes += line.len();
-        pairs += 1 + line.iter().filter(|b| **b == b';').count();
-        bytes <= MAX_BYTES && pairs <= MAX_PAIRS
-    })
+    let bytes = headers.lines("cookie").map(<[u8]>::len).sum::<usize>();
+    let pairs = |line| 1 + memchr_iter(b';', line).count();
+    // So few bytes are not many pairs; but then a line may also be empty.
+    bytes <= MAX_BYTES && headers.lines("cookie").map(pairs).sum::<usize>() <= MAX_PAIRS
 }
 
 /// When a cookie carries `Secure`.

@@ -7,17 +7,19 @@ use std::fmt;
 
 /// The headers of one message, however they are held.
 pub trait Headers {
-    /// The values of a field, a line each, in the order of arrival. Names are lower case, as HTTP/2 has them.
-    fn lines<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]>;
+    /// Each line's name and value, in the order of arrival. Names are lower case, as HTTP/2 has them.
+    fn all(&self) -> impl Iterator<Item = (&[u8], &[u8])>;
+
+    /// The values of a field, a line each, in the order of arrival.
+    fn lines<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.all()
+            .filter(move |(field, _)| *field == name.as_bytes())
+            .map(|(_, value)| value)
+    }
 
     /// The first line of a field.
     fn first<'a>(&'a self, name: &'a str) -> Option<&'a [u8]> {
         self.lines(name).next()
-    }
-
-    /// The first line of a field, for who asks for one or two of them: a host may then spare itself reading all.
-    fn single<'a>(&'a self, name: &'a str) -> Option<Cow<'a, [u8]>> {
-        self.first(name).map(Cow::Borrowed)
     }
 
     /// The field's whole value: its lines joined with a comma (RFC 9110 section 5.3). None if it is absent.
@@ -34,10 +36,9 @@ pub trait Headers {
 }
 
 impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for [(N, V)] {
-    fn lines<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    fn all(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.iter()
-            .filter(move |(field, _)| field.as_ref() == name)
-            .map(|(_, value)| value.as_ref())
+            .map(|(name, value)| (name.as_ref().as_bytes(), value.as_ref()))
     }
 }
 
@@ -104,6 +105,53 @@ impl HeaderName {
     }
 }
 
+/// Names among which another is looked for.
+#[derive(Debug, Default)]
+pub struct HeaderNames {
+    /// The shorter ones first.
+    names: Vec<HeaderName>,
+    /// A bit for each length that is there; most names that are looked for have another.
+    lengths: u64,
+}
+
+impl HeaderNames {
+    /// Adds a name, unless it is there.
+    pub fn insert(&mut self, name: HeaderName) {
+        if let Err(place) = self.find(name.as_str().as_bytes()) {
+            self.lengths |= length_bit(name.as_str().as_bytes());
+            self.names.insert(place, name);
+        }
+    }
+
+    /// The name of these bytes, if it is there.
+    #[must_use]
+    #[inline]
+    pub fn get(&self, name: &[u8]) -> Option<&str> {
+        if self.lengths & length_bit(name) == 0 {
+            return None;
+        }
+        let place = self.find(name).ok()?;
+        self.names.get(place).map(HeaderName::as_str)
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    fn find(&self, name: &[u8]) -> Result<usize, usize> {
+        self.names.binary_search_by(|known| {
+            let known = known.as_str().as_bytes();
+            known.len().cmp(&name.len()).then_with(|| known.cmp(name))
+        })
+    }
+}
+
+fn length_bit(name: &[u8]) -> u64 {
+    1 << name.len().min(63)
+}
+
 impl fmt::Display for HeaderName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -148,6 +196,22 @@ mod tests {
         assert_eq!(HeaderName::new("X-App").unwrap().as_str(), "x-app");
         for bad in ["", ":path", "a b", "a:", "é", "a\n"] {
             assert_eq!(HeaderName::new(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_found_among_others() {
+        let mut names = HeaderNames::default();
+        assert!(names.is_empty() && names.get(b"").is_none());
+        let long = "x".repeat(100);
+        for name in ["x-b", "x-long", "x-a", "x-b", &long] {
+            names.insert(HeaderName::new(name).unwrap());
+        }
+        for name in ["x-a", "x-b", "x-long", &long] {
+            assert_eq!(names.get(name.as_bytes()), Some(name));
+        }
+        for name in ["", "x-", "x-c", "X-a", "x-lonh", &long[1..], &format!("{long}x")] {
+            assert_eq!(names.get(name.as_bytes()), None, "{name}");
         }
     }
 

@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use crate::origin::VIA_UPSTREAM;
 use crate::version::{Version, VersionRef};
 
 /// What the workers of a proxy share: values under keys, each with a mark that changes when the value does.
@@ -86,9 +87,6 @@ pub enum Attempt {
     /// Whether the version is back; known by when the next may go, in Unix seconds.
     Trial(u64),
 }
-
-/// Envoy's `response.code_details` of a response that an upstream gave, and that it did not make itself.
-pub const VIA_UPSTREAM: &[u8] = b"via_upstream";
 
 /// How a version did with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,8 @@
 //!
 //! [`config`] stands before all of this: it turns JSON into types that can't be wrong.
 
-#![forbid(unsafe_code)]
+// Two calls in `proxy::pairs` are all that is unsafe.
+#![deny(unsafe_code)]
 // A panic takes a worker of the proxy down.
 #![deny(
     clippy::panic,
@@ -36,15 +37,18 @@ pub mod header;
 pub mod health;
 pub mod metrics;
 pub mod mirror;
+pub mod origin;
 pub mod overrides;
 pub mod pin;
 pub mod policy;
 #[cfg(feature = "proxy")]
 pub mod proxy;
 pub mod ramp;
+pub mod recent;
 pub mod request;
 pub mod rollout;
 pub mod rule;
+pub mod rules;
 pub mod scope;
 pub mod seal;
 pub mod shares;

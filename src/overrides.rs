@@ -8,9 +8,9 @@ use std::rc::Rc;
 use crate::ambient::Ambient;
 use crate::cookie::CookieTemplate;
 use crate::header::{HeaderName, Headers};
+use crate::pin::Signing;
 use crate::request::{Limit, Request, percent_decoded};
 use crate::rule::Who;
-use crate::seal::Keys;
 use crate::token::Token;
 use crate::version::is_version_name;
 
@@ -32,7 +32,7 @@ pub struct Override {
     /// Who may ask by a bare name; none: only signed tokens count.
     pub allow: Option<Who>,
     /// What verifies tokens.
-    pub signing: Option<Rc<Keys>>,
+    pub signing: Option<Rc<Signing>>,
 }
 
 /// What a request asks for.
@@ -123,7 +123,7 @@ impl Override {
             return allowed.then(|| (asked.to_owned(), None));
         }
         let (token, seal) = Token::parse(asked)?;
-        self.signing.as_ref()?.verify(app, &token, &seal).ok()?;
+        self.signing.as_ref()?.keys.verify(app, &token, &seal).ok()?;
         let lives = token.expires > request.ambient.now();
         lives.then(|| (token.version.to_owned(), Some(token.written(&seal))))
     }

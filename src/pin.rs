@@ -11,6 +11,7 @@ use crate::assign::Slot;
 use crate::claim;
 use crate::cookie::CookieTemplate;
 use crate::header::{HeaderName, Headers};
+use crate::recent::{Known, Recent};
 use crate::request::Request;
 use crate::seal::{Keys, Seal, Sealed, Unproven};
 use crate::version::{State, VersionRef, is_version_name};
@@ -38,7 +39,102 @@ pub struct Pinning {
     /// What a slot is hashed from, instead of a pin; the first that is there counts.
     pub keys: Vec<Key>,
     /// What seals pins; with it, one that is not sealed does not hold.
-    pub signing: Option<Rc<Keys>>,
+    pub signing: Option<Rc<Signing>>,
+}
+
+/// What seals the pins of a configuration, and those that held last.
+#[derive(Debug)]
+pub struct Signing {
+    /// They seal and verify.
+    pub keys: Keys,
+    recent: Recent,
+}
+
+impl From<Keys> for Signing {
+    fn from(keys: Keys) -> Self {
+        Signing {
+            keys,
+            recent: Recent::default(),
+        }
+    }
+}
+
+impl Pinning {
+    /// Judges a pin as it is carried, against an app and its versions.
+    ///
+    /// # Errors
+    /// Why it does not hold.
+    pub fn check(
+        &self,
+        value: &[u8],
+        app: &str,
+        versions: &[VersionRef],
+        now: u64,
+        ends: Ends,
+    ) -> Result<Held, Rejection> {
+        let signing = self.signing.as_deref();
+        let known = signing.and_then(|signing| signing.recent.find(app, value));
+        if let Some(Known {
+            issued,
+            slot,
+            version,
+        }) = known
+        {
+            let age = self.age(issued, now, ends)?;
+            return Ok(Held { version, slot, age });
+        }
+        let (pin, seal) = Pin::parse(value).ok_or(Rejection::Malformed)?;
+        match (signing, seal) {
+            (None, None) => {}
+            // Where nothing is signed, this filter did not write a seal.
+            (None, Some(_)) => return Err(Rejection::Malformed),
+            (Some(_), None) => return Err(Rejection::Unsigned),
+            (Some(signing), Some(seal)) => signing.keys.verify(app, &pin, &seal)?,
+        }
+        if pin.epoch != self.epoch {
+            return Err(Rejection::Epoch);
+        }
+        let age = self.age(pin.issued, now, ends)?;
+        let mut versions = versions.iter();
+        let version = versions
+            .find(|version| version.name == pin.version)
+            .ok_or(Rejection::Unknown)?;
+        if version.state == State::Retired {
+            return Err(Rejection::Retired);
+        }
+        let Pin { issued, slot, .. } = pin;
+        let version = version.clone();
+        if let Some(signing) = signing {
+            let version = version.clone();
+            signing.recent.keep(
+                app,
+                value,
+                Known {
+                    issued,
+                    slot,
+                    version,
+                },
+            );
+        }
+        Ok(Held { version, slot, age })
+    }
+
+    /// What seals its pins, where anything does.
+    #[must_use]
+    pub fn keys(&self) -> Option<&Keys> {
+        self.signing.as_ref().map(|signing| &signing.keys)
+    }
+
+    fn age(&self, issued: u64, now: u64, ends: Ends) -> Result<u64, Rejection> {
+        if issued > now.saturating_add(CLOCK_SKEW) {
+            return Err(Rejection::Future);
+        }
+        let age = now.saturating_sub(issued);
+        if ends == Ends::AtTtl && age >= u64::from(self.ttl) {
+            return Err(Rejection::Expired);
+        }
+        Ok(age)
+    }
 }
 
 /// What a pin keeps.
@@ -108,97 +204,63 @@ impl<'a> Pin<'a> {
     /// Reads a pin and its seal; anything that this filter would not have written is none.
     #[must_use]
     pub fn parse(value: &'a [u8]) -> Option<(Self, Option<Seal<'a>>)> {
-        let value = std::str::from_utf8(value).ok()?;
-        let mut parts = value.split('~');
+        let mut parts = value.split(|b| *b == b'~');
+        let text = |part: &'a [u8]| std::str::from_utf8(part).ok();
         let pin = Pin {
-            version: parts.next().filter(|name| is_version_name(name))?,
+            version: text(parts.next()?).filter(|name| is_version_name(name))?,
             issued: decimal(parts.next()?)?,
             epoch: u32::try_from(decimal(parts.next()?)?).ok()?,
             slot: Slot::new(u32::try_from(decimal(parts.next()?)?).ok()?)?,
         };
         match (parts.next(), parts.next(), parts.next()) {
             (None, _, _) => Some((pin, None)),
-            (Some(key_id), Some(mac), None) => Some((pin, Some(Seal::parse(key_id, mac)?))),
+            (Some(key_id), Some(mac), None) => Some((pin, Some(Seal::parse(text(key_id)?, text(mac)?)?))),
             _ => None,
-        }
-    }
-
-    /// Judges the pin against an app's versions.
-    ///
-    /// # Errors
-    /// Why it does not hold.
-    pub fn check(
-        self,
-        seal: Option<Seal<'_>>,
-        app: &str,
-        pinning: &Pinning,
-        versions: &[VersionRef],
-        now: u64,
-        ends: Ends,
-    ) -> Result<Held, Rejection> {
-        match (&pinning.signing, seal) {
-            (None, None) => {}
-            // Where nothing is signed, this filter did not write a seal.
-            (None, Some(_)) => return Err(Rejection::Malformed),
-            (Some(_), None) => return Err(Rejection::Unsigned),
-            (Some(keys), Some(seal)) => keys.verify(app, &self, &seal)?,
-        }
-        if self.epoch != pinning.epoch {
-            return Err(Rejection::Epoch);
-        }
-        if self.issued > now.saturating_add(CLOCK_SKEW) {
-            return Err(Rejection::Future);
-        }
-        let age = now.saturating_sub(self.issued);
-        if ends == Ends::AtTtl && age >= u64::from(pinning.ttl) {
-            return Err(Rejection::Expired);
-        }
-        let version = versions
-            .iter()
-            .find(|version| version.name == self.version)
-            .ok_or(Rejection::Unknown)?;
-        match version.state {
-            State::Retired => Err(Rejection::Retired),
-            State::Active | State::Draining => Ok(Held {
-                version: version.clone(),
-                slot: self.slot,
-                age,
-            }),
         }
     }
 
     /// The pin's value, sealed where there are keys.
     #[must_use]
-    pub fn written(&self, app: &str, signing: Option<&Keys>) -> String {
-        match signing {
+    pub fn written(&self, app: &str, keys: Option<&Keys>) -> String {
+        match keys {
             Some(keys) => format!("{self}~{}", keys.seal(app, self)),
             None => self.to_string(),
         }
     }
-}
 
-impl Sealed for Pin<'_> {
-    fn write(&self, app: &str, key_id: &str, out: &mut impl fmt::Write) -> fmt::Result {
-        let slot = self.slot.number();
-        write!(
-            out,
-            "pinion1|{app}|{}|{}|{}|{slot}|{key_id}",
-            self.version, self.issued, self.epoch
-        )
+    fn write_parts(&self, separator: &str, out: &mut String) {
+        let mut digits = itoa::Buffer::new();
+        out.extend([self.version, separator, digits.format(self.issued), separator]);
+        out.extend([digits.format(self.epoch), separator]);
+        out.push_str(digits.format(self.slot.number()));
     }
 }
 
-/// Digits without sign or leading zeros.
-pub(crate) fn decimal(digits: &str) -> Option<u64> {
-    let plain = digits.bytes().all(|b| b.is_ascii_digit()) && (digits.len() == 1 || !digits.starts_with('0'));
-    plain.then(|| digits.parse().ok())?
+impl Sealed for Pin<'_> {
+    fn write(&self, app: &str, key_id: &str, out: &mut String) {
+        out.extend(["pinion1|", app, "|"]);
+        self.write_parts("|", out);
+        out.extend(["|", key_id]);
+    }
 }
 
 impl fmt::Display for Pin<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let slot = self.slot.number();
-        write!(f, "{}~{}~{}~{slot}", self.version, self.issued, self.epoch)
+        let mut text = String::new();
+        self.write_parts("~", &mut text);
+        f.write_str(&text)
     }
+}
+
+/// Digits without sign or leading zeros.
+pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || (digits.len() > 1 && digits.starts_with(b"0")) {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |number, digit| {
+        let digit = char::from(*digit).to_digit(10)?;
+        number.checked_mul(10)?.checked_add(u64::from(digit))
+    })
 }
 
 /// A pin that holds.
@@ -361,8 +423,7 @@ mod tests {
             ("v4~1000~7~5", Err(Rejection::Unknown)),
             ("v3~1000~7~5", Err(Rejection::Retired)),
         ] {
-            let (parsed, seal) = Pin::parse(pin.as_bytes()).unwrap();
-            let held = parsed.check(seal, "shop", &pinning, &versions, 1000, Ends::AtTtl);
+            let held = pinning.check(pin.as_bytes(), "shop", &versions, 1000, Ends::AtTtl);
             let held = held.as_ref().map(|held| (held.version.name.as_str(), held.age));
             assert_eq!(held.map_err(|cause| *cause), expected, "{pin}");
         }

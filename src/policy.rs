@@ -16,7 +16,7 @@ use crate::config::{App, Conduct, Edge};
 use crate::cookie::Scheme;
 use crate::edit::Edit;
 use crate::explain::{Step, Trace};
-use crate::header::{HeaderName, Headers};
+use crate::header::Headers;
 use crate::health::{Attempt, Memory};
 use crate::overrides::CookieChange;
 use crate::pin::{Pin, Rejection};
@@ -144,7 +144,7 @@ pub fn decide<H: Headers + ?Sized>(
                 epoch: app.pinning.epoch,
                 slot,
             };
-            pin.written(&app.name, app.pinning.signing.as_deref())
+            pin.written(&app.name, app.pinning.keys())
         });
         let scheme = (pin.is_some() || token.is_some()).then(|| request.scheme());
         Decision {
@@ -173,12 +173,13 @@ pub fn request_edits<'a, H: Headers + ?Sized>(
         return Vec::new();
     }
     let routed = decision.map(|decision| decision.app.route_header.as_str());
-    let strangers = edge
-        .stripped
-        .iter()
-        .map(HeaderName::as_str)
-        .filter(|name| Some(*name) != routed && headers.first(name).is_some())
-        .map(Edit::Remove);
+    let mut strangers = Vec::new();
+    for name in headers.all().filter_map(|(name, _)| edge.stripped(name)) {
+        let edit = Edit::Remove(name);
+        if Some(name) != routed && !strangers.contains(&edit) {
+            strangers.push(edit);
+        }
+    }
     let route = decision.map(|decision| {
         Edit::Replace(
             decision.app.route_header.as_str(),
@@ -196,7 +197,8 @@ pub fn request_edits<'a, H: Headers + ?Sized>(
         let pin = decision.gifts.as_ref()?.pin.as_deref()?;
         Some(Edit::Replace(header.as_str(), Cow::Borrowed(pin)))
     });
-    strangers.chain(route).chain(path).chain(pin).collect()
+    strangers.extend(route.into_iter().chain(path).chain(pin));
+    strangers
 }
 
 /// What a response shows.
@@ -229,7 +231,7 @@ pub fn stamp<'a, H: Headers + ?Sized>(decision: &'a Decision, response: &H) -> S
         .gifts
         .as_ref()
         .filter(|_| !cache::may_be_shared(response));
-    let agreement = match response.single(app.response_header.as_str()) {
+    let agreement = match response.first(app.response_header.as_str()) {
         Some(said) if *said == *version.name.as_bytes() || *said == *version.label.as_bytes() => {
             Agreement::Match
         }

@@ -2,6 +2,11 @@
 
 mod counters;
 mod host;
+#[expect(
+    unsafe_code,
+    reason = "the SDK has no call that leaves the headers where they are"
+)]
+mod pairs;
 mod root;
 mod stream;
 

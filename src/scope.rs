@@ -2,9 +2,10 @@
 //! longest path. It knows what a host and a path are, and not what an app is.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::Ipv6Addr;
+
+use hashbrown::HashMap;
 
 /// The host of a request: without its port and a trailing dot, in lower case.
 ///
@@ -157,8 +158,8 @@ impl PathPrefix {
 /// Finds the value of a host and path.
 #[derive(Debug)]
 pub struct ScopeMap<T> {
-    exact: BTreeMap<Vec<u8>, Paths<T>>,
-    suffix: BTreeMap<Vec<u8>, Paths<T>>,
+    exact: HashMap<Vec<u8>, Paths<T>>,
+    suffix: HashMap<Vec<u8>, Paths<T>>,
     any: Paths<T>,
 }
 
@@ -168,8 +169,8 @@ type Paths<T> = Vec<(PathPrefix, T)>;
 impl<T> Default for ScopeMap<T> {
     fn default() -> Self {
         ScopeMap {
-            exact: BTreeMap::new(),
-            suffix: BTreeMap::new(),
+            exact: HashMap::new(),
+            suffix: HashMap::new(),
             any: Vec::new(),
         }
     }

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
+use ctutils::CtEq;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
@@ -15,13 +16,13 @@ pub const KEY_MIN_LENGTH: usize = 32;
 /// A MAC's length in bytes.
 const MAC_LENGTH: usize = 16;
 
+/// A MAC as it is written.
+type Written = [u8; 22];
+
 /// Something that can be sealed: what its MAC is over.
 pub trait Sealed {
     /// Writes it, with the app that it is for and the key that seals it. No two things may write the same.
-    ///
-    /// # Errors
-    /// Those of `out`.
-    fn write(&self, app: &str, key_id: &str, out: &mut impl fmt::Write) -> fmt::Result;
+    fn write(&self, app: &str, key_id: &str, out: &mut String);
 }
 
 /// Signing keys. The first signs, all verify.
@@ -65,11 +66,18 @@ impl Key {
         &self.id
     }
 
-    fn over(&self, app: &str, what: &impl Sealed) -> Hmac<Sha256> {
-        let mut input = Input(self.state.clone());
-        // Taking bytes in cannot fail.
-        let _ = what.write(app, &self.id, &mut input);
-        input.0
+    /// The MAC over something that is sealed for an app.
+    fn mac(&self, app: &str, what: &impl Sealed) -> Written {
+        // App, version and key id have at most 63 bytes each; most are short.
+        let mut message = String::with_capacity(96);
+        what.write(app, &self.id, &mut message);
+        let mut state = self.state.clone();
+        state.update(message.as_bytes());
+        let full = state.finalize().into_bytes();
+        let mut written = Written::default();
+        // It has the right length, so that this cannot fail.
+        let _ = Base64UrlUnpadded::encode(full.get(..MAC_LENGTH).unwrap_or_default(), &mut written);
+        written
     }
 }
 
@@ -79,15 +87,6 @@ impl fmt::Debug for Key {
         f.debug_struct("Key")
             .field("id", &self.id)
             .finish_non_exhaustive()
-    }
-}
-
-struct Input(Hmac<Sha256>);
-
-impl fmt::Write for Input {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.update(text.as_bytes());
-        Ok(())
     }
 }
 
@@ -105,12 +104,9 @@ impl Keys {
     /// Seals something for an app.
     #[must_use]
     pub fn seal(&self, app: &str, what: &impl Sealed) -> Seal<'_> {
-        let mut mac = [0; MAC_LENGTH];
-        let full = self.first.over(app, what).finalize().into_bytes();
-        mac.iter_mut().zip(full).for_each(|(to, from)| *to = from);
         Seal {
             key_id: &self.first.id,
-            mac,
+            mac: self.first.mac(app, what),
         }
     }
 
@@ -123,8 +119,11 @@ impl Keys {
         let key = all
             .find(|key| key.id == seal.key_id)
             .ok_or(Unproven::UnknownKey)?;
-        let verified = key.over(app, what).verify_truncated_left(&seal.mac);
-        verified.map_err(|_| Unproven::Forged)
+        if key.mac(app, what).ct_eq(&seal.mac).to_bool() {
+            Ok(())
+        } else {
+            Err(Unproven::Forged)
+        }
     }
 }
 
@@ -132,17 +131,22 @@ impl Keys {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seal<'a> {
     key_id: &'a str,
-    mac: [u8; MAC_LENGTH],
+    mac: Written,
+}
+
+/// Whether a MAC could be written so: in the right letters, with nothing in the last one's bits that are left over.
+fn is_written(mac: &Written) -> bool {
+    mac.iter()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        && matches!(mac, [.., b'A' | b'Q' | b'g' | b'w'])
 }
 
 impl<'a> Seal<'a> {
     /// Reads the two parts.
     #[must_use]
     pub fn parse(key_id: &'a str, mac: &str) -> Option<Self> {
-        let mut bytes = [0; MAC_LENGTH];
-        let read = Base64UrlUnpadded::decode(mac, &mut bytes).ok()?;
-        (read.len() == MAC_LENGTH && crate::version::is_version_name(key_id))
-            .then_some(Seal { key_id, mac: bytes })
+        let mac = mac.as_bytes().try_into().ok()?;
+        (is_written(&mac) && crate::version::is_version_name(key_id)).then_some(Seal { key_id, mac })
     }
 
     /// The id of the key that it says made it.
@@ -154,12 +158,10 @@ impl<'a> Seal<'a> {
 
 impl fmt::Display for Seal<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}~{}",
-            self.key_id,
-            Base64UrlUnpadded::encode_string(&self.mac)
-        )
+        let mac = std::str::from_utf8(&self.mac).unwrap_or_default();
+        [self.key_id, "~", mac]
+            .iter()
+            .try_for_each(|part| f.write_str(part))
     }
 }
 
@@ -172,8 +174,8 @@ mod tests {
     struct Text(&'static str);
 
     impl Sealed for Text {
-        fn write(&self, app: &str, key_id: &str, out: &mut impl fmt::Write) -> fmt::Result {
-            write!(out, "{app}|{}|{key_id}", self.0)
+        fn write(&self, app: &str, key_id: &str, out: &mut String) {
+            out.extend([app, "|", self.0, "|", key_id]);
         }
     }
 

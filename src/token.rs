@@ -2,8 +2,6 @@
 //!
 //! Its value is `VERSION~EXPIRES~override~KEYID~MAC`, EXPIRES in Unix seconds.
 
-use std::fmt;
-
 use crate::pin::decimal;
 use crate::seal::{Seal, Sealed};
 use crate::version::is_version_name;
@@ -27,7 +25,7 @@ impl<'a> Token<'a> {
         let mut parts = value.split('~');
         let token = Token {
             version: parts.next().filter(|name| is_version_name(name))?,
-            expires: decimal(parts.next()?)?,
+            expires: decimal(parts.next()?.as_bytes())?,
         };
         parts.next().filter(|mark| *mark == MARK)?;
         let seal = Seal::parse(parts.next()?, parts.next()?)?;
@@ -42,12 +40,10 @@ impl<'a> Token<'a> {
 }
 
 impl Sealed for Token<'_> {
-    fn write(&self, app: &str, key_id: &str, out: &mut impl fmt::Write) -> fmt::Result {
-        write!(
-            out,
-            "pinion1-override|{app}|{}|{}|{key_id}",
-            self.version, self.expires
-        )
+    fn write(&self, app: &str, key_id: &str, out: &mut String) {
+        let mut expires = itoa::Buffer::new();
+        out.extend(["pinion1-override|", app, "|", self.version, "|"]);
+        out.extend([expires.format(self.expires), "|", key_id]);
     }
 }
 

@@ -10,8 +10,8 @@ use super::text;
 use super::versions;
 use super::{App, Conduct, Inbound, Surroundings};
 use crate::header::HeaderName;
+use crate::pin::Signing;
 use crate::scope::{HostPattern, PathPrefix, ScopeMap};
-use crate::seal::Keys;
 
 /// Both on the request and on the response, unless told otherwise.
 pub(super) const DEFAULT_HEADER: HeaderName = HeaderName::ours("x-app-version");
@@ -30,7 +30,7 @@ struct Placed {
 pub(super) fn apps(
     list: &Cursor<'_>,
     around: &impl Surroundings,
-    signing: &Checked<Option<Rc<Keys>>>,
+    signing: &Checked<Option<Rc<Signing>>>,
 ) -> Checked<Apps> {
     list.at_most(super::MAX_APPS)?;
     let mut known = Apps::default();
@@ -78,7 +78,7 @@ fn add(cursor: &Cursor<'_>, placed: Placed, (apps, scopes): &mut Apps) -> Checke
 fn app(
     cursor: &Cursor<'_>,
     around: &impl Surroundings,
-    signing: &Checked<Option<Rc<Keys>>>,
+    signing: &Checked<Option<Rc<Signing>>>,
     names: &mut Vec<String>,
     index: usize,
 ) -> Checked<Placed> {
@@ -143,7 +143,7 @@ fn app(
                 enabled: enabled?,
                 versions: versions.all,
                 rollout: versions.rollout,
-                rules: rules?,
+                rules: rules?.into(),
                 pinning: pinning?,
                 overrides: overrides?,
                 inbound: inbound?,

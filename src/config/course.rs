@@ -24,13 +24,9 @@ pub(super) fn ramp(cursor: &Cursor<'_>, from: Share) -> Checked<Ramp> {
         let hold_at = fields.optional("holdAt", percent);
         let (to, hold_at) = (to?, hold_at?);
         if to == from {
-            return fields.fail(
-                "to",
-                format!("must differ from the version's weight, {}", from.percent()),
-            );
+            return fields.fail("to", format!("must differ from the version's weight, {from}"));
         }
         if hold_at.is_some_and(|hold| hold < from.min(to) || hold > from.max(to)) {
-            let (from, to) = (from.percent(), to.percent());
             return fields.fail("holdAt", format!("must be on the way, between {from} and {to}"));
         }
         Ok(Ramp {

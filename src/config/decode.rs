@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::fmt;
 
 use super::node::Node;
+use crate::assign::decimals;
 
 /// One thing that is wrong with a configuration, or that an operator should know of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,7 +161,10 @@ impl<'a> Cursor<'a> {
     pub(super) fn integer(&self, max: u32) -> Checked<u32> {
         let value = self.number()?;
         if value < 0.0 || value > f64::from(max) || value.fract() != 0.0 {
-            return self.fail(format!("must be a whole number from 0 to {max}, is {value}"));
+            return self.fail(format!(
+                "must be a whole number from 0 to {max}, is {}",
+                shown(value)
+            ));
         }
         Ok(value as u32)
     }
@@ -244,6 +248,19 @@ impl<'a> Cursor<'a> {
         let value = read(&mut fields);
         let refused = fields.refuse_others();
         value.and_then(|value| refused.map(|()| value))
+    }
+}
+
+/// A number as an error shows it.
+pub(super) fn shown(value: f64) -> String {
+    let millionths = (value.abs() * 1e6).round();
+    let sign = if value < 0.0 { "-" } else { "" };
+    if millionths >= 1e18 {
+        format!("beyond {sign}1000000000000")
+    } else if millionths == 0.0 && value != 0.0 {
+        "nearly 0".to_owned()
+    } else {
+        format!("{sign}{}", decimals(millionths as u64, 6))
     }
 }
 

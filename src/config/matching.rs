@@ -10,8 +10,8 @@ use crate::cookie::{Attributes, CookieTemplate};
 use crate::explain::Explain;
 use crate::header::HeaderName;
 use crate::overrides::Override;
+use crate::pin::Signing;
 use crate::rule::{Match, Rule, StringMatch, Target, Who};
-use crate::seal::Keys;
 use crate::version::{State, VersionRef};
 
 /// A rule over these versions. Where they are not known, all but what they decide is checked.
@@ -195,7 +195,7 @@ pub(super) fn explain(cursor: &Cursor<'_>) -> Checked<Explain> {
 }
 
 /// Who may ask for a version, and where. `signing` has failed where the keys are wrong.
-pub(super) fn overrides(cursor: &Cursor<'_>, signing: &Checked<Option<Rc<Keys>>>) -> Checked<Override> {
+pub(super) fn overrides(cursor: &Cursor<'_>, signing: &Checked<Option<Rc<Signing>>>) -> Checked<Override> {
     cursor.object(|fields| {
         let header = fields.optional("header", text::own_header);
         let query = fields.optional("query", text::parameter);

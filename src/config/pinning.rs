@@ -5,8 +5,7 @@ use std::rc::Rc;
 use super::decode::{Checked, Cursor, Fields};
 use super::text;
 use crate::cookie::{Attributes, CookieTemplate, SameSite, Secure};
-use crate::pin::{Follow, Key, Pinning, Renewal};
-use crate::seal::Keys;
+use crate::pin::{Follow, Key, Pinning, Renewal, Signing};
 
 /// 24 hours, in seconds.
 const DEFAULT_TTL: u32 = 24 * 3600;
@@ -24,12 +23,12 @@ struct Carrier {
 pub(super) fn pinning(
     fields: &mut Fields<'_, '_>,
     app: &str,
-    signing: &Checked<Option<Rc<Keys>>>,
+    signing: &Checked<Option<Rc<Signing>>>,
 ) -> Checked<Pinning> {
     fields.section("pin", |fields| read(fields, app, signing))
 }
 
-fn read(fields: &mut Fields<'_, '_>, app: &str, signing: &Checked<Option<Rc<Keys>>>) -> Checked<Pinning> {
+fn read(fields: &mut Fields<'_, '_>, app: &str, signing: &Checked<Option<Rc<Signing>>>) -> Checked<Pinning> {
     let follow = fields.or("follow", Follow::Weights, |follow| {
         follow.word(&[("weights", Follow::Weights), ("version", Follow::Version)])
     });

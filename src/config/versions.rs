@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::course::{self, ramp};
-use super::decode::{Checked, Cursor, Fields, Invalid};
+use super::decode::{Checked, Cursor, Fields, Invalid, shown};
 use crate::assign::{Layout, Share};
 use crate::ramp::Ramp;
 use crate::rollout::Rollout;
@@ -178,9 +178,9 @@ pub(super) fn percent(cursor: Cursor<'_>) -> Checked<Share> {
     match Share::from_percent(percent) {
         Some(share) => Ok(share),
         None if (0.0..=100.0).contains(&percent) => {
-            cursor.fail(format!("must have at most three decimals, is {percent}"))
+            cursor.fail(format!("must have at most three decimals, is {}", shown(percent)))
         }
-        None => cursor.fail(format!("must be 0 to 100, is {percent}")),
+        None => cursor.fail(format!("must be 0 to 100, is {}", shown(percent))),
     }
 }
 
@@ -225,8 +225,7 @@ fn shares(
         Some(draft) if rest > Share::NONE && taker != Some(most) => fields.fail(
             "stable",
             format!(
-                "must be given: the weights leave {} to {:?}, which is not the largest share",
-                rest.percent(),
+                "must be given: the weights leave {rest} to {:?}, which is not the largest share",
                 draft.name
             ),
         ),

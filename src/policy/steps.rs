@@ -6,7 +6,7 @@ use crate::assign::{Layout, Share, Slot};
 use crate::config::{App, Inbound};
 use crate::explain::{Step, Trace};
 use crate::header::Headers;
-use crate::pin::{Ends, Follow, Held, Key, Pin, Rejection, Renewal};
+use crate::pin::{Ends, Follow, Held, Key, Rejection, Renewal};
 use crate::request::{Cookies, FetchMode, Request, percent_decoded};
 use crate::rule::Target;
 use crate::version::{State, VersionRef};
@@ -45,7 +45,7 @@ impl Place {
             }
             Err(why) => trace.inbound = Step::Passed(why),
         }
-        let rule = app.rules.iter().position(|rule| rule.applies(request));
+        let rule = app.rules.first(request);
         trace.rule = match rule {
             Some(i) => Step::Took(Some(i)),
             None if app.rules.is_empty() => Step::Passed("unconfigured"),
@@ -207,8 +207,9 @@ impl Client {
 /// # Errors
 /// Why the pin does not hold.
 pub fn returning(app: &App, pin: &[u8], now: u64) -> Result<VersionRef, Rejection> {
-    let (pin, seal) = Pin::parse(pin).ok_or(Rejection::Malformed)?;
-    let held = pin.check(seal, &app.name, &app.pinning, &app.versions, now, Ends::AtTtl)?;
+    let held = app
+        .pinning
+        .check(pin, &app.name, &app.versions, now, Ends::AtTtl)?;
     Ok(followed(app, &held, Bearer::Client, now))
 }
 
@@ -264,9 +265,8 @@ fn carried_pin<H: Headers + ?Sized, A: Ambient>(
     };
     let mut rejected = None;
     let mut check = |value: &[u8]| {
-        let held = Pin::parse(value)
-            .ok_or(Rejection::Malformed)
-            .and_then(|(pin, seal)| pin.check(seal, &app.name, pinning, &app.versions, now, ends))
+        let held = pinning
+            .check(value, &app.name, &app.versions, now, ends)
             .and_then(|held| {
                 let is_left = held.is_over(pinning)
                     && held.version.state == State::Active

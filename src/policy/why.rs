@@ -22,7 +22,7 @@ pub fn is_asked_why<H: Headers + ?Sized>(
         headers.first(explain.header.as_str()).is_some()
             && explain.allow.includes(&Request::new(headers, ambient))
     };
-    let acts = decision.map_or(!edge.stripped.is_empty(), |decision| !decision.is_observed());
+    let acts = decision.map_or(edge.acts(), |decision| !decision.is_observed());
     acts && edge.explain.as_ref().is_some_and(asked)
 }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, Bytes, MapType, MetricType};
 
+use super::pairs::Pairs;
 use crate::ambient::Ambient;
 use crate::assign::Slot;
 use crate::config::Surroundings;
@@ -24,7 +25,7 @@ use crate::shares::Reading;
 /// The headers of the message in hand, read from the host when first asked for.
 pub(super) struct HostHeaders {
     map: MapType,
-    read: OnceCell<Vec<(String, Bytes)>>,
+    read: OnceCell<Pairs>,
 }
 
 impl HostHeaders {
@@ -42,9 +43,8 @@ impl HostHeaders {
         }
     }
 
-    /// A response's status.
-    pub(super) fn status(&self) -> Option<u16> {
-        std::str::from_utf8(&self.single(":status")?).ok()?.parse().ok()
+    fn pairs(&self) -> &Pairs {
+        self.read.get_or_init(|| Pairs::read(self.map))
     }
 
     /// Does what is told to these headers on the host.
@@ -63,22 +63,12 @@ impl HostHeaders {
 }
 
 impl Headers for HostHeaders {
-    fn single<'a>(&'a self, name: &'a str) -> Option<Cow<'a, [u8]>> {
-        if self.read.get().is_some() {
-            return self.first(name).map(Cow::Borrowed);
-        }
-        hostcalls::get_map_value_bytes(self.map, name)
-            .ok()
-            .flatten()
-            .map(Cow::Owned)
+    fn all(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.pairs().iter()
     }
 
     fn lines<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.read
-            .get_or_init(|| hostcalls::get_map_bytes(self.map).unwrap_or_default())
-            .iter()
-            .filter(move |(field, _)| field == name)
-            .map(|(_, value)| value.as_slice())
+        self.pairs().named(name.as_bytes())
     }
 }
 
@@ -159,9 +149,9 @@ fn property(path: &[&str]) -> Option<Bytes> {
     hostcalls::get_property(path.to_vec()).ok().flatten()
 }
 
-/// Who made the response in hand: [`VIA_UPSTREAM`](crate::health::VIA_UPSTREAM), or why Envoy did.
-pub(super) fn code_details() -> Bytes {
-    property(&["response", "code_details"]).unwrap_or_default()
+/// Who made the response in hand: [`VIA_UPSTREAM`](crate::origin::VIA_UPSTREAM), or why Envoy did.
+pub(super) fn code_details() -> Cow<'static, [u8]> {
+    Cow::Owned(property(&["response", "code_details"]).unwrap_or_default())
 }
 
 /// Has the root context's tick called so often from now on.

@@ -120,12 +120,8 @@ fn apps(edge: &Edge) -> String {
 
 fn describe(app: &App) -> String {
     let version = |version: &VersionRef| match version.ramp {
-        Some(ramp) => format!(
-            "{version} {}% to {}%",
-            ramp.from.percent(),
-            ramp.share_at(u64::MAX).percent()
-        ),
-        None => format!("{version} {}%", version.share.percent()),
+        Some(ramp) => format!("{version} {}% to {}%", ramp.from, ramp.share_at(u64::MAX)),
+        None => format!("{version} {}%", version.share),
     };
     let versions: Vec<_> = app.versions.iter().map(version).collect();
     let off = match (app.enabled, app.conduct) {

@@ -9,8 +9,9 @@ use proxy_wasm::types::Action;
 use super::counters::Counters;
 use super::host::{self, HostHeaders, World};
 use crate::config::{AccessLog, Config, Edge, Role};
-use crate::health::{Change, VIA_UPSTREAM};
+use crate::health::Change;
 use crate::metrics::Metric;
+use crate::origin::{self, VIA_UPSTREAM};
 use crate::policy::{self, Agreement, Decision};
 use crate::workload::{Outcome, Workload};
 
@@ -117,12 +118,12 @@ fn count(decision: &Decision, counters: &Counters) {
 
 fn answered(decision: &Decision) {
     let headers = HostHeaders::response();
-    let code_details = host::code_details();
-    let change = policy::note(decision, &code_details, || headers.status(), &World);
+    let code_details = origin::code_details(&headers, host::code_details);
+    let change = policy::note(decision, &code_details, || origin::status(&headers), &World);
     if let Some(change) = change {
         report(decision, change);
     }
-    if code_details == VIA_UPSTREAM {
+    if *code_details == *VIA_UPSTREAM {
         stamp_decided(decision, &headers);
     }
 }
@@ -164,9 +165,12 @@ fn judge(workload: &Workload) -> Action {
 }
 
 fn stamp_served(workload: &Workload) {
-    let stamp = workload.stamp();
-    if stamp.is_some() && host::code_details() == VIA_UPSTREAM {
-        HostHeaders::response().apply(stamp);
+    let Some(stamp) = workload.stamp() else {
+        return;
+    };
+    let headers = HostHeaders::response();
+    if *origin::code_details(&headers, host::code_details) == *VIA_UPSTREAM {
+        headers.apply([stamp]);
     }
 }
 

@@ -12,7 +12,7 @@ from .scenarios import Asked, Scenario
 
 NOW = 1_790_000_000
 
-ANSWER: Lines = [(":status", "200"), ("content-type", "text/html"), ("server", "envoy")]
+ANSWER: Lines = [(":status", "200"), ("content-type", "text/html"), ("server", "envoy"), ("x-envoy-upstream-service-time", "1")]
 
 
 def host(module: Path, config: dict, now: int = NOW) -> Host:

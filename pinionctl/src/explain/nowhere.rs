@@ -30,7 +30,7 @@ pub(super) fn told<H: Headers + ?Sized>(loaded: &Loaded, request: &H) -> String 
         // Writing to a String cannot fail.
         let _ = writeln!(out, "  {name}: {}", why(app, &host, path));
     }
-    if loaded.edge.stripped.is_empty() {
+    if !loaded.edge.acts() {
         out += "  observe  every app only observes: nothing is changed, and the filter answers nobody who asks why\n";
     }
     out

@@ -62,7 +62,7 @@ impl<'a> Change<'a> {
             epoch: old.epoch,
             slot,
         }
-        .written(&self.before.name, old.signing.as_deref());
+        .written(&self.before.name, old.keys());
         policy::returning(self.after, pin.as_bytes(), at).map_err(pinion::pin::Rejection::as_str)
     }
 

@@ -279,10 +279,13 @@ impl Case {
 
     /// The answer's header lines.
     pub fn answer_lines(&self) -> Lines {
-        let status = (":status".to_owned(), b"200".to_vec());
+        let mut lines = vec![(":status".to_owned(), b"200".to_vec())];
         let further = self.answer.headers.iter();
-        let further = further.map(|(name, value)| (name.to_ascii_lowercase(), bytes(value)));
-        [status].into_iter().chain(further).collect()
+        lines.extend(further.map(|(name, value)| (name.to_ascii_lowercase(), bytes(value))));
+        if self.answer.by == Answerer::ViaUpstream {
+            lines.push(("x-envoy-upstream-service-time".to_owned(), b"1".to_vec()));
+        }
+        lines
     }
 
     /// Compares what was seen with what must be.

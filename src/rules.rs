@@ -1,0 +1,110 @@
+//! An app's rules, in order, with an index: of a hundred rules that each ask for a value of a header, a request is held
+//! against those that ask for its own.
+
+use hashbrown::HashMap;
+
+use crate::ambient::Ambient;
+use crate::header::{HeaderName, Headers};
+use crate::request::Request;
+use crate::rule::{Match, Rule, StringMatch};
+
+/// Rules, of which the first that applies wins.
+#[derive(Debug, Default)]
+pub struct Rules {
+    all: Vec<Rule>,
+    /// Those that no header's value tells anything of.
+    unkeyed: Places,
+    /// By a header's name and its value, those that may apply.
+    keyed: Vec<(HeaderName, HashMap<Vec<u8>, Places>)>,
+}
+
+/// Places in the list of rules: a bit for each.
+#[derive(Debug, Default, Clone)]
+struct Places(Vec<u64>);
+
+impl Places {
+    fn insert(&mut self, place: usize) {
+        let word = place / 64;
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        if let Some(word) = self.0.get_mut(word) {
+            *word |= 1 << (place % 64);
+        }
+    }
+
+    fn word(&self, i: usize) -> u64 {
+        self.0.get(i).copied().unwrap_or_default()
+    }
+}
+
+impl From<Vec<Rule>> for Rules {
+    fn from(all: Vec<Rule>) -> Self {
+        let mut rules = Rules::default();
+        for (place, rule) in all.iter().enumerate() {
+            let keys: Option<Vec<_>> = rule.matches.iter().map(key).collect();
+            match keys {
+                Some(keys) if !keys.is_empty() => keys.into_iter().for_each(|key| rules.index(key, place)),
+                _ => rules.unkeyed.insert(place),
+            }
+        }
+        Rules { all, ..rules }
+    }
+}
+
+/// A header and the value that it must have, if there is one.
+fn key(one: &Match) -> Option<(&HeaderName, &str)> {
+    one.headers.iter().find_map(|(name, wanted)| match wanted {
+        StringMatch::Exact(value) => Some((name, value.as_str())),
+        _ => None,
+    })
+}
+
+impl Rules {
+    fn index(&mut self, (name, value): (&HeaderName, &str), place: usize) {
+        let known = self.keyed.iter().position(|(known, _)| known == name);
+        let known = known.unwrap_or_else(|| {
+            self.keyed.push((name.clone(), HashMap::new()));
+            self.keyed.len() - 1
+        });
+        if let Some((_, values)) = self.keyed.get_mut(known) {
+            values.entry(value.as_bytes().to_vec()).or_default().insert(place);
+        }
+    }
+
+    /// The first that applies, and its place.
+    pub fn first<H: Headers + ?Sized, A: Ambient>(&self, request: &Request<'_, H, A>) -> Option<usize> {
+        let keyed: Vec<_> = self
+            .keyed
+            .iter()
+            .filter_map(|(name, values)| values.get(&*request.headers.joined(name.as_str())?))
+            .collect();
+        (0..self.all.len().div_ceil(64)).find_map(|i| {
+            let all = keyed
+                .iter()
+                .fold(self.unkeyed.word(i), |all, some| all | some.word(i));
+            let mut places = std::iter::successors(Some(all), |left| Some(left & left.wrapping_sub(1)))
+                .take_while(|left| *left != 0)
+                .map(|left| 64 * i + left.trailing_zeros() as usize);
+            places.find(|place| self.get(*place).is_some_and(|rule| rule.applies(request)))
+        })
+    }
+
+    /// The rule at a place.
+    #[must_use]
+    pub fn get(&self, place: usize) -> Option<&Rule> {
+        self.all.get(place)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+}
