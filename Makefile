@@ -142,7 +142,8 @@ MODULES := dist/pinion.wasm .tools/pinion-panics.wasm .tools/pinion-leaks.wasm
 $(MODULES): $(SOURCES) Makefile tools/optimize.mjs tools/node_modules .tools/targets
 	cargo fetch --quiet --locked
 	# Where a machine keeps its crates is no part of the module: the same sources give the same checksum.
-	RUSTFLAGS="$$(printf -- '--remap-path-prefix=%s= ' "$${CARGO_HOME:-$$HOME/.cargo}"/registry/src/*)" \
+	# Every host of Proxy-Wasm that Envoy has knows SIMD; cookies and signatures are read with it.
+	RUSTFLAGS="$$(printf -- '--remap-path-prefix=%s= ' "$${CARGO_HOME:-$$HOME/.cargo}"/registry/src/*)-C target-feature=+simd128" \
 		cargo build --release --package pinion-module --target wasm32-wasip1 $(FEATURES)
 	@mkdir -p dist
 	node tools/optimize.mjs target/wasm32-wasip1/release/pinion_module.wasm $@ $(WITHOUT)

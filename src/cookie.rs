@@ -15,25 +15,30 @@ pub fn values<'a, H: Headers + ?Sized>(
     headers: &'a H,
     name: &'a str,
 ) -> impl Iterator<Item = &'a [u8]> + use<'a, H> {
-    headers.lines("cookie").flat_map(pairs).filter_map(move |pair| {
-        let rest = trim_ows(pair).strip_prefix(name.as_bytes())?;
-        let value = trim_ows(rest).strip_prefix(b"=")?;
-        Some(unquoted(trim_ows(value)))
+    let mut lines = headers.lines("cookie");
+    let mut rest = None;
+    std::iter::from_fn(move || {
+        loop {
+            let line: &[u8] = rest.take().or_else(|| lines.next())?;
+            let pair = match memchr(b';', line).and_then(|end| line.split_at_checked(end)) {
+                Some((pair, behind)) => {
+                    rest = behind.get(1..);
+                    pair
+                }
+                None => line,
+            };
+            if let Some(value) = value(pair, name) {
+                return Some(value);
+            }
+        }
     })
 }
 
-/// What stands between the semicolons of a line.
-fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = Some(line);
-    std::iter::from_fn(move || {
-        let line = rest?;
-        let (pair, behind) = match memchr(b';', line).and_then(|end| line.split_at_checked(end)) {
-            Some((pair, behind)) => (pair, behind.get(1..)),
-            None => (line, None),
-        };
-        rest = behind;
-        Some(pair)
-    })
+/// The value of a pair, if it has that name.
+fn value<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let rest = trim_ows(pair).strip_prefix(name.as_bytes())?;
+    let value = trim_ows(rest).strip_prefix(b"=")?;
+    Some(unquoted(trim_ows(value)))
 }
 
 fn unquoted(value: &[u8]) -> &[u8] {

@@ -89,8 +89,8 @@ impl<'h, H: Headers + ?Sized, A: Ambient> Request<'h, H, A> {
     /// The values of a cookie, in the order of arrival; none at all where there are too many cookies.
     pub fn cookies<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         let readable = self.state_of_cookies() == Cookies::Readable;
-        let values = readable.then(|| cookie::values(self.headers, name));
-        values.into_iter().flatten()
+        let mut values = cookie::values(self.headers, name);
+        std::iter::from_fn(move || readable.then(|| values.next())?)
     }
 
     /// Whether the client's cookies can be read.

@@ -1,8 +1,6 @@
 //! An app's rules, in order, with an index: of a hundred rules that each ask for a value of a header, a request is held
 //! against those that ask for its own.
 
-use hashbrown::HashMap;
-
 use crate::ambient::Ambient;
 use crate::header::{HeaderName, Headers};
 use crate::request::Request;
@@ -15,8 +13,11 @@ pub struct Rules {
     /// Those that no header's value tells anything of.
     unkeyed: Places,
     /// By a header's name and its value, those that may apply.
-    keyed: Vec<(HeaderName, HashMap<Vec<u8>, Places>)>,
+    keyed: Vec<(HeaderName, Values)>,
 }
+
+/// Values in order, and who asks for each.
+type Values = Vec<(String, Places)>;
 
 /// Places in the list of rules: a bit for each.
 #[derive(Debug, Default, Clone)]
@@ -64,11 +65,18 @@ impl Rules {
     fn index(&mut self, (name, value): (&HeaderName, &str), place: usize) {
         let known = self.keyed.iter().position(|(known, _)| known == name);
         let known = known.unwrap_or_else(|| {
-            self.keyed.push((name.clone(), HashMap::new()));
+            self.keyed.push((name.clone(), Values::new()));
             self.keyed.len() - 1
         });
-        if let Some((_, values)) = self.keyed.get_mut(known) {
-            values.entry(value.as_bytes().to_vec()).or_default().insert(place);
+        let Some((_, values)) = self.keyed.get_mut(known) else {
+            return;
+        };
+        let at = find(values, value.as_bytes()).unwrap_or_else(|at| {
+            values.insert(at, (value.to_owned(), Places::default()));
+            at
+        });
+        if let Some((_, places)) = values.get_mut(at) {
+            places.insert(place);
         }
     }
 
@@ -77,12 +85,15 @@ impl Rules {
         let keyed: Vec<_> = self
             .keyed
             .iter()
-            .filter_map(|(name, values)| values.get(&*request.headers.joined(name.as_str())?))
+            .filter_map(|(name, values)| {
+                let value = request.headers.joined(name.as_str())?;
+                values.get(find(values, &value).ok()?)
+            })
             .collect();
         (0..self.all.len().div_ceil(64)).find_map(|i| {
             let all = keyed
                 .iter()
-                .fold(self.unkeyed.word(i), |all, some| all | some.word(i));
+                .fold(self.unkeyed.word(i), |all, (_, some)| all | some.word(i));
             let mut places = std::iter::successors(Some(all), |left| Some(left & left.wrapping_sub(1)))
                 .take_while(|left| *left != 0)
                 .map(|left| 64 * i + left.trailing_zeros() as usize);
@@ -107,4 +118,8 @@ impl Rules {
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
+}
+
+fn find(values: &Values, value: &[u8]) -> Result<usize, usize> {
+    values.binary_search_by(|(known, _)| known.as_bytes().cmp(value))
 }

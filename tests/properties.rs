@@ -11,12 +11,15 @@ use pinion::cidr::Cidr;
 use pinion::claim;
 use pinion::config::{Config, Nowhere, Role};
 use pinion::cookie;
-use pinion::header::trim_ows;
+use pinion::header::{HeaderName, trim_ows};
 use pinion::overrides::named;
 use pinion::pin::Pin;
 use pinion::request::{Request, percent_decoded};
+use pinion::rule::{Match, Rule, StringMatch, Target};
+use pinion::rules::Rules;
 use pinion::scope::{HostPattern, PathPrefix, normalized_host};
 use pinion::token::Token;
+use pinion::version::{State, Version};
 use pinion_testing::case::{Answerer, Lines};
 use pinion_testing::host::Plugin;
 use proptest::collection::vec;
@@ -281,6 +284,60 @@ proptest! {
         let rising = [(0, which + 1)].into();
         let falling = [(which + 1, 0)].into();
         prop_assert!(moved.is_empty() || moved == rising || moved == falling, "{moved:?}");
+    }
+}
+
+/// What a header must be, of few words, so that requests meet it: the header's name, the way, the word.
+type Wanted = (usize, usize, usize);
+
+const NAMES: [&str; 3] = ["end-user", "x-plan", "x-region"];
+const WORDS: [&str; 4] = ["a", "ab", "b", ""];
+
+fn rule(matches: &[Vec<Wanted>]) -> Rule {
+    let wanted = |&(name, way, word): &Wanted| {
+        let word = WORDS[word].to_owned();
+        let wanted = match way {
+            0 => StringMatch::Present,
+            1 => StringMatch::Prefix(word),
+            _ => StringMatch::Exact(word),
+        };
+        (HeaderName::new(NAMES[name]).unwrap(), wanted)
+    };
+    let one = |headers: &Vec<Wanted>| Match {
+        headers: headers.iter().map(wanted).collect(),
+        ..Match::default()
+    };
+    let version = Version {
+        name: "v1".to_owned(),
+        label: "v1".to_owned(),
+        state: State::Active,
+        share: Share::ALL,
+        ramp: None,
+        index: 0,
+    };
+    Rule {
+        matches: matches.iter().map(one).collect(),
+        target: Target::Version(version.into()),
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_first_rule_that_applies_is_found_as_if_all_were_tried(
+        rules in vec(vec(vec((0..3_usize, 0..6_usize, 0..4_usize), 1..3), 1..3), 0..150),
+        sent in vec((0..3_usize, 0..4_usize), 0..5),
+        catch_all in prop::option::weighted(0.2, any::<prop::sample::Index>()),
+    ) {
+        let mut rules = rules;
+        if let Some(at) = catch_all {
+            rules.insert(at.index(rules.len() + 1), Vec::new());
+        }
+        let headers: Vec<_> = sent.iter().map(|(name, word)| (NAMES[*name], WORDS[*word])).collect();
+        let request = Request::new(headers.as_slice(), &Still);
+        let expected = rules.iter().position(|matches| rule(matches).applies(&request));
+        let indexed = Rules::from(rules.iter().map(|matches| rule(matches)).collect::<Vec<_>>());
+        prop_assert_eq!(indexed.first(&request), expected);
+        prop_assert_eq!((indexed.len(), indexed.is_empty()), (rules.len(), rules.is_empty()));
     }
 }
 

@@ -84,8 +84,7 @@ impl Ambient for World {
     }
 
     fn draw(&self) -> Slot {
-        // Envoy's random_get always succeeds. Were it not there, everybody would stand at slot 0.
-        Slot::from_random(getrandom::u64().unwrap_or_default())
+        Slot::from_random(random())
     }
 
     fn claim(&self, name: &str) -> Option<Vec<u8>> {
@@ -101,6 +100,22 @@ impl Ambient for World {
     fn source(&self) -> Option<IpAddr> {
         parse_address(&property(&["source", "address"])?)
     }
+}
+
+/// The host's chance, fetched for many draws at once: a call for each would cost more than the rest of the draw.
+fn random() -> u64 {
+    thread_local! {
+        static LEFT: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+    }
+    LEFT.with_borrow_mut(|left| {
+        if left.is_empty() {
+            let mut bytes = [[0; 8]; 64];
+            // Envoy's random_get always succeeds. Were it not there, everybody would stand at slot 0.
+            let _ = getrandom::fill(bytes.as_flattened_mut());
+            left.extend(bytes.map(u64::from_le_bytes));
+        }
+        left.pop().unwrap_or_default()
+    })
 }
 
 /// `10.0.0.1:1234` or `[::1]:1234`; what comes over a Unix domain socket has no such address.

@@ -21,8 +21,8 @@ from .rivals import Proxy
 
 REQUESTS = 2000
 """Of a cell in a round: about a fifth of a second, so that what else the machine does falls on all alike."""
-WARM = 6000
-"""Before the first round: V8 has compiled by then what is hot."""
+WARM = 50_000
+"""Before the first round. V8 compiles a function well once enough of it has run, and small ones need as many calls."""
 CONNECTIONS = 4
 LIMIT = 660.0
 """Seconds after which no round begins: on a busy machine there are fewer of them."""
