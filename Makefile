@@ -13,7 +13,7 @@ SOURCES := $(shell find src module/src -name '*.rs') Cargo.toml Cargo.lock modul
 RUNNER := .tools/bin/wasm-bindgen-test-runner
 # The release whose modules tests/istio/go.mod names.
 ISTIO := 1.29.2
-ISTIO_TOOLS := $(addprefix .tools/bin/,pilot-discovery istioctl kustomize wasm-fetch promql-check)
+ISTIO_TOOLS := $(addprefix .tools/bin/,pilot-discovery istioctl kustomize wasm-fetch promql-check promtool)
 
 .PHONY: help
 help: ## Show this
@@ -207,11 +207,15 @@ $(PYTHON): tools/requirements.txt
 .tools/bin/wasm-fetch: tests/istio/fetch/main.go
 .tools/bin/promql-check: PACKAGE := ./promql
 .tools/bin/promql-check: tests/istio/promql/main.go
+.tools/bin/promtool: PACKAGE := github.com/prometheus/prometheus/cmd/promtool
+.tools/bin/prometheus: PACKAGE := github.com/prometheus/prometheus/cmd/prometheus
+# Without the clouds where Prometheus could look for its targets.
+.tools/bin/promtool .tools/bin/prometheus: TAGS := -tags remove_all_sd
 
 # The first takes some minutes, as it compiles what Istio needs of Kubernetes; the others share it.
-$(ISTIO_TOOLS): tests/istio/go.mod tests/istio/go.sum
+$(ISTIO_TOOLS) .tools/bin/prometheus: tests/istio/go.mod tests/istio/go.sum
 	@command -v go >/dev/null || { echo "Go is missing: install Go 1.25.9 or later" >&2; exit 1; }
-	cd tests/istio && nice go build -trimpath -ldflags '-s -w -X istio.io/istio/pkg/version.buildVersion=$(ISTIO)' \
+	cd tests/istio && nice go build -trimpath $(TAGS) -ldflags '-s -w -X istio.io/istio/pkg/version.buildVersion=$(ISTIO)' \
 		-o $(abspath $@) $(PACKAGE)
 
 .tools/venv/bench: tests/bench/requirements.txt $(PYTHON)
