@@ -151,10 +151,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 
 .PHONY: image
 image: dist/image.tar ## An OCI image of the module: dist/image.tar; docker, podman or buildah takes it in, if one is there
-	@if docker info >/dev/null 2>&1; then docker load --input dist/image.tar; \
-	elif command -v podman >/dev/null; then podman load --input dist/image.tar; \
-	elif command -v buildah >/dev/null; then buildah pull oci-archive:dist/image.tar; \
-	else echo "no docker, podman or buildah: push dist/image.tar with what you have"; fi
+	@tools/load-image.sh $<
 
 dist/image.tar: dist/pinion.wasm tools/image.py
 	@sum=$$(python3 tools/image.py dist/pinion.wasm $(VERSION) $@); echo "$@: version $(VERSION), its digest is $$sum"
