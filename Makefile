@@ -76,6 +76,11 @@ RIVALS := $(addprefix .tools/bench/,nothing.wasm floor.wasm replay.wasm)
 bench: dist/pinion.wasm $(RIVALS) .tools/bin/oha .tools/venv/bench ## Measure CPU time a request, and write docs/performance.md
 	@ROUNDS=$(ROUNDS) PYTHONPATH=tests $(PYTHON) -m bench
 
+# Seven minutes. The first time it builds Prometheus.
+.PHONY: dashboard
+dashboard: dist/pinion.wasm $(PYTHON) $(ISTIO_TOOLS) .tools/bin/prometheus .tools/venv/bench ## Run a rollout that a real Prometheus watches, and draw the dashboard; needs Go
+	@PYTHONPATH=tests $(PYTHON) -m dashboard
+
 FUZZ_TARGETS := config cookies seals overrides scopes exchange
 # The filter forbids unsafe code, so that a sanitizer, and the nightly toolchain it needs, would find nothing more.
 FUZZ = cd fuzz && $(abspath .tools/bin/cargo-fuzz) run --sanitizer none
