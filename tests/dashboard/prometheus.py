@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from harness.envoy import ROOT, TOOLS, EnvoyFailed, end, free_port
+from harness.envoy import ROOT, TOOLS, end, free_port
 from istiod import wait_until
 from mesh import Mesh
 
@@ -71,7 +71,7 @@ class Prometheus:
         asked = urllib.parse.urlencode({"query": query, "start": start, "end": stop, "step": SCRAPE})
         said = json.loads(self._get(f"/api/v1/query_range?{asked}"))
         if said["status"] != "success":
-            raise EnvoyFailed(f"{query}: {said}")
+            raise RuntimeError(f"{query}: {said}")
         found = said["data"]["result"]
         return [(each["metric"], [(at, float(value)) for at, value in each["values"]]) for each in found]
 

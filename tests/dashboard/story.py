@@ -58,7 +58,8 @@ class Story:
         self.app["outlierDetection"] = {"consecutiveGatewayErrors": 5, "baseEjectionTime": "15s"}
         workload = mesh.find("WasmPlugin", "pinion-workload")["spec"]["pluginConfig"]
         workload["mirror"] = {"block": [{"methods": ["POST"]}]}
-        self.lost: list[BaseException] = []
+        self.routes = mesh.find("VirtualService", "website")["spec"]["http"]
+        self.lost: list[Exception] = []
         self.mesh.apply()
 
     # What visitors do.
@@ -128,13 +129,13 @@ class Story:
         self.mesh.apply()
 
     def drop_route(self) -> None:
-        service = self.mesh.find("VirtualService", "website")["spec"]
-        self.routes = service["http"]
-        service["http"] = [each for each in self.routes if each["name"] != "version-3"]
-        self.mesh.apply()
+        self._route([each for each in self.routes if each["name"] != "version-3"])
 
     def restore_route(self) -> None:
-        self.mesh.find("VirtualService", "website")["spec"]["http"] = self.routes
+        self._route(self.routes)
+
+    def _route(self, routes: list[dict]) -> None:
+        self.mesh.find("VirtualService", "website")["spec"]["http"] = routes
         self.mesh.apply()
 
     async def tell(self, heard: Callable[[int, str], None]) -> None:
