@@ -13,7 +13,7 @@ SOURCES := $(shell find src module/src -name '*.rs') Cargo.toml Cargo.lock modul
 RUNNER := .tools/bin/wasm-bindgen-test-runner
 # The release whose modules tests/istio/go.mod names.
 ISTIO := 1.29.2
-ISTIO_TOOLS := $(addprefix .tools/bin/,pilot-discovery istioctl kustomize wasm-fetch promql-check)
+ISTIO_TOOLS := $(addprefix .tools/bin/,pilot-discovery istioctl kustomize wasm-fetch promql-check promtool)
 
 .PHONY: help
 help: ## Show this
@@ -75,6 +75,11 @@ RIVALS := $(addprefix .tools/bench/,nothing.wasm floor.wasm replay.wasm)
 .PHONY: bench
 bench: dist/pinion.wasm $(RIVALS) .tools/bin/oha .tools/venv/bench ## Measure CPU time a request, and write docs/performance.md
 	@ROUNDS=$(ROUNDS) PYTHONPATH=tests $(PYTHON) -m bench
+
+# Seven minutes. The first time it builds Prometheus.
+.PHONY: dashboard
+dashboard: dist/pinion.wasm $(PYTHON) $(ISTIO_TOOLS) .tools/bin/prometheus .tools/venv/bench ## Run a rollout that a real Prometheus watches, and draw the dashboard; needs Go
+	@PYTHONPATH=tests $(PYTHON) -m dashboard
 
 FUZZ_TARGETS := config cookies seals overrides scopes exchange
 # The filter forbids unsafe code, so that a sanitizer, and the nightly toolchain it needs, would find nothing more.
@@ -152,10 +157,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 
 .PHONY: image
 image: dist/image.tar ## An OCI image of the module: dist/image.tar; docker, podman or buildah takes it in, if one is there
-	@if docker info >/dev/null 2>&1; then docker load --input dist/image.tar; \
-	elif command -v podman >/dev/null; then podman load --input dist/image.tar; \
-	elif command -v buildah >/dev/null; then buildah pull oci-archive:dist/image.tar; \
-	else echo "no docker, podman or buildah: push dist/image.tar with what you have"; fi
+	@tools/load-image.sh $<
 
 dist/image.tar: dist/pinion.wasm tools/image.py
 	@sum=$$(python3 tools/image.py dist/pinion.wasm $(VERSION) $@); echo "$@: version $(VERSION), its digest is $$sum"
@@ -208,11 +210,15 @@ $(PYTHON): tools/requirements.txt
 .tools/bin/wasm-fetch: tests/istio/fetch/main.go
 .tools/bin/promql-check: PACKAGE := ./promql
 .tools/bin/promql-check: tests/istio/promql/main.go
+.tools/bin/promtool: PACKAGE := github.com/prometheus/prometheus/cmd/promtool
+.tools/bin/prometheus: PACKAGE := github.com/prometheus/prometheus/cmd/prometheus
+# Without the clouds where Prometheus could look for its targets.
+.tools/bin/promtool .tools/bin/prometheus: TAGS := -tags remove_all_sd
 
 # The first takes some minutes, as it compiles what Istio needs of Kubernetes; the others share it.
-$(ISTIO_TOOLS): tests/istio/go.mod tests/istio/go.sum
+$(ISTIO_TOOLS) .tools/bin/prometheus: tests/istio/go.mod tests/istio/go.sum
 	@command -v go >/dev/null || { echo "Go is missing: install Go 1.25.9 or later" >&2; exit 1; }
-	cd tests/istio && nice go build -trimpath -ldflags '-s -w -X istio.io/istio/pkg/version.buildVersion=$(ISTIO)' \
+	cd tests/istio && nice go build -trimpath $(TAGS) -ldflags '-s -w -X istio.io/istio/pkg/version.buildVersion=$(ISTIO)' \
 		-o $(abspath $@) $(PACKAGE)
 
 .tools/venv/bench: tests/bench/requirements.txt $(PYTHON)

@@ -60,11 +60,16 @@ def image(module: bytes, version: str) -> tuple[str, bytes]:
         "annotations": labels,
     })  # fmt: skip
     top = described(f"{IMAGE}.manifest.v1+json", manifest)
-    named = {**top, "annotations": {"org.opencontainers.image.ref.name": version}}
+    # podman and containerd take the name from the first, which is of no registry; the second alone would be the name.
+    name = f"localhost/pinion:{version}"
+    names = {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": version}
     blobs = {f"blobs/sha256/{hashlib.sha256(each).hexdigest()}": each for each in (config, layer, manifest)}
+    config_path, layer_path, _ = blobs
     layout = {
         "oci-layout": encoded({"imageLayoutVersion": "1.0.0"}),
-        "index.json": encoded({"schemaVersion": 2, "manifests": [named]}),
+        "index.json": encoded({"schemaVersion": 2, "manifests": [{**top, "annotations": names}]}),
+        # docker's own form, which it asks for unless it stores images in containerd.
+        "manifest.json": encoded([{"Config": config_path, "RepoTags": [name], "Layers": [layer_path]}]),
         **blobs,
     }
     return top["digest"].removeprefix("sha256:"), packed(layout)

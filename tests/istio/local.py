@@ -47,6 +47,18 @@ def overlay(name: str) -> list[dict]:
     return [document for document in yaml.safe_load_all(said.stdout) if document]
 
 
+def both(documents: list[dict], others: list[dict]) -> list[dict]:
+    """Two overlays behind one gateway: what they share is there once, and its plugin has the apps of both."""
+
+    def name(document: dict) -> tuple[str, str, str]:
+        return document["kind"], document["metadata"]["namespace"], document["metadata"]["name"]
+
+    apps = [find(each, "WasmPlugin", "pinion-edge")["spec"]["pluginConfig"]["apps"] for each in (documents, others)]
+    apps[0].extend(apps[1])
+    known = {name(each) for each in documents}
+    return documents + [each for each in others if name(each) not in known]
+
+
 def find(documents: list[dict], kind: str, name: str) -> dict:
     """The resource of a kind and name; a change of it is a change of what it was found in."""
     found = [each for each in documents if each["kind"] == kind and each["metadata"]["name"] == name]

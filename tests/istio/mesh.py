@@ -78,11 +78,13 @@ def bootstrap(kind: str, name: str, namespace: str, labels: dict[str, str], disc
 class Mesh:
     """An overlay of `wasmplugin/`, running: istiod, the ingress gateway, and each pod with its sidecar.
 
-    `calls` says which app calls which service, if any does.
+    `beside` is another overlay on the same gateway. `calls` says which app calls which service, if any does.
     """
 
-    def __init__(self, name: str, binary: Path, *, calls: dict[str, str] | None = None):
+    def __init__(self, name: str, binary: Path, *, beside: str | None = None, calls: dict[str, str] | None = None):
         self.documents = local.overlay(name)
+        if beside:
+            self.documents = local.both(self.documents, local.overlay(beside))
         self.istiod = Istiod()
         self.cluster = local.Cluster(self.documents, calls or {})
         self.binary = binary

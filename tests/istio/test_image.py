@@ -1,12 +1,18 @@
-"""The image is what Istio takes: unpacked here, and fetched by the very code that a proxy's agent fetches with."""
+"""The image is what Istio takes: unpacked here, and fetched by the very code that a proxy's agent fetches with.
+
+And it is what docker, podman and buildah take: each of them that works on this machine loads it, and gives it back.
+"""
 
 import gzip
 import hashlib
 import io
 import json
+import os
+import shutil
 import subprocess
 import sys
 import tarfile
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +55,12 @@ def test_every_digest_is_right_and_the_last_layer_is_a_gzip_tar_of_plugin_wasm(l
     with tarfile.open(fileobj=io.BytesIO(tar)) as layer:
         assert layer.getnames() == ["plugin.wasm"]
         assert checksum(layer.extractfile("plugin.wasm").read()) == checksum(MODULE.read_bytes())
+    # In docker's own form it is the same image, under a name that is of no registry.
+    [own] = json.loads((folder / "manifest.json").read_text())
+    paths = [
+        f"blobs/sha256/{each['digest'].removeprefix('sha256:')}" for each in (manifest["config"], manifest["layers"][0])
+    ]
+    assert own == {"Config": paths[0], "RepoTags": ["localhost/pinion:1.2.3"], "Layers": [paths[1]]}
 
 
 def test_it_is_the_same_wherever_it_is_built(layout, tmp_path):
@@ -68,3 +80,97 @@ def test_istio_fetches_it_by_its_digest(layout):
     assert (found["digest"], found["module"]) == (digest, checksum(MODULE.read_bytes()))
     wrong = fetched("0" * 64)
     assert wrong.returncode != 0 and "does not match" in wrong.stderr
+
+
+# A version of its own: nothing that is on the machine has that name.
+TRIED = "0.0.0-test"
+NAME = f"localhost/pinion:{TRIED}"
+
+SAVE = {
+    "docker": ["docker", "save", "--output", "{to}", NAME],
+    "podman": ["podman", "save", "--quiet", "--format", "oci-archive", "--output", "{to}", NAME],
+    "buildah": ["buildah", "push", "--quiet", NAME, "oci-archive:{to}"],
+}
+
+
+def load(archive: Path, path: Path, **environment: str) -> subprocess.CompletedProcess:
+    """`make image`, with nothing but the commands in that folder."""
+    command = [shutil.which("bash"), ROOT / "tools" / "load-image.sh", archive]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment, "PATH": str(path)})
+
+
+@pytest.fixture
+def alone(tmp_path):
+    """A folder of commands, and how to put some there."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+
+    def put(name: str, script: str) -> Path:
+        (folder / name).write_text(f"#!{shutil.which('bash')}\n{script}\n")
+        (folder / name).chmod(0o755)
+        return folder
+
+    return put
+
+
+@pytest.mark.parametrize("engine", SAVE)
+def test_an_engine_loads_it_and_gives_the_module_back(engine, alone, tmp_path):
+    (tmp_path / "storage.conf").write_text(
+        f'[storage]\ndriver = "vfs"\nrunroot = "{tmp_path}/run"\ngraphroot = "{tmp_path}/graph"\n'
+    )
+    # Of podman and buildah, nothing stays on the machine.
+    environment = {**os.environ, "CONTAINERS_STORAGE_CONF": str(tmp_path / "storage.conf")}
+    if not (binary := shutil.which(engine)):
+        pytest.skip(f"{engine} is not on this machine")
+    if subprocess.run([engine, "info"], capture_output=True, env=environment).returncode:
+        pytest.skip(f"{engine} is on this machine, but does not work")
+    archive, saved = tmp_path / "image.tar", tmp_path / "saved.tar"
+    built(archive, TRIED)
+    folder = alone(engine, f'PATH="{os.environ["PATH"]}" exec {binary} "$@"')
+    said = load(archive, folder, **environment)
+    assert said.returncode == 0 and f"loaded with {engine}" in said.stdout, said.stdout + said.stderr
+    try:
+        subprocess.run([each.format(to=saved) for each in SAVE[engine]], check=True, env=environment)
+    finally:
+        subprocess.run([engine, "rmi", NAME], check=True, capture_output=True, env=environment)
+    assert [checksum(each) for each in modules(saved)] == [checksum(MODULE.read_bytes())]
+
+
+def modules(archive: Path) -> list[bytes]:
+    """What is called plugin.wasm in the layers of an image, in whatever form it was saved."""
+    found = []
+    with tarfile.open(archive) as outer:
+        for entry in filter(tarfile.TarInfo.isfile, outer):
+            try:
+                with tarfile.open(fileobj=outer.extractfile(entry)) as layer:
+                    found += [layer.extractfile(each).read() for each in layer if each.name == "plugin.wasm"]
+            except tarfile.ReadError:
+                pass
+    return found
+
+
+FAILS, TAKES, REFUSES = "exit 1", 'echo "$0 $@"', '[[ $1 == info ]] || { echo "no such file" >&2; exit 3; }'
+
+
+def test_a_client_whose_engine_does_not_run_is_passed_over(alone):
+    alone("docker", FAILS)
+    folder = alone("buildah", TAKES)
+    said = load(Path("image.tar"), folder)
+    assert said.returncode == 0
+    assert said.stdout == (
+        f"image.tar: loaded with buildah: {folder}/buildah pull --quiet oci-archive:image.tar"
+        " (docker is here, but does not work)\n"
+    )
+
+
+def test_without_an_engine_the_archive_is_enough(alone):
+    said = load(Path("image.tar"), alone("docker", FAILS))
+    assert (said.returncode, said.stderr) == (0, "")
+    assert said.stdout.startswith("image.tar: not loaded") and said.stdout.count("\n") == 1
+
+
+def test_an_engine_that_refuses_the_archive_is_an_error(alone):
+    alone("docker", REFUSES)
+    said = load(Path("image.tar"), alone("podman", TAKES))
+    assert (said.returncode, said.stdout) == (1, "")
+    assert said.stderr == "docker does not take image.tar:\nno such file\n"

@@ -5,25 +5,34 @@ import json
 import re
 import subprocess
 import time
+from pathlib import Path
 
 import yaml
 
+from harness.client import Response
 from harness.envoy import ROOT, TOOLS
 from harness.seals import sealed
 from istiod import until
-from mesh import KEY, served
+from mesh import KEY, Mesh, served
 
 FOLDER = ROOT / "wasmplugin" / "observability"
 TARGET = {"instance", "istio"}
 """The labels that Prometheus itself gives to what it scrapes."""
 
 
-def queries() -> list[str]:
+def alerts() -> dict:
+    return yaml.safe_load((FOLDER / "alerts.yaml").read_text())
+
+
+def panels() -> list[str]:
     dashboard = json.loads((FOLDER / "dashboard.json").read_text())
-    found = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
-    found += [each["query"]["query"] for each in dashboard["templating"]["list"] if each["type"] == "query"]
-    groups = yaml.safe_load((FOLDER / "alerts.yaml").read_text())["groups"]
-    return found + [rule["expr"] for group in groups for rule in group["rules"]]
+    return [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+
+
+def queries() -> list[str]:
+    lists = json.loads((FOLDER / "dashboard.json").read_text())["templating"]["list"]
+    found = panels() + [each["query"]["query"] for each in lists if each["type"] == "query"]
+    return found + [rule["expr"] for group in alerts()["groups"] for rule in group["rules"]]
 
 
 def named(query: str) -> tuple[set[str], set[str], set[tuple[str, str]]]:
@@ -52,47 +61,91 @@ def test_prometheus_takes_every_query():
     assert subprocess.run([check], input="sum by (a (b)", capture_output=True, text=True).returncode == 1
 
 
+def test_alerts_fire_when_they_should():
+    cases = Path(__file__).parent / "alerts.test.yaml"
+    said = subprocess.run([TOOLS / "bin" / "promtool", "test", "rules", cases], capture_output=True, text=True)
+    assert said.returncode == 0, said.stdout + said.stderr
+    # Each of them is made to fire there.
+    fired = set(re.findall(r'alertname="(\w+)"', cases.read_text()))
+    assert fired == {rule["alert"] for group in alerts()["groups"] for rule in group["rules"]}
+
+
+class Walk:
+    """Steps on a mesh of `mirroring` that make each thing happen that is counted."""
+
+    def __init__(self, mesh: Mesh):
+        self.mesh = mesh
+        self.app = mesh.find("WasmPlugin", "pinion-edge")["spec"]["pluginConfig"]["apps"][0]
+        self.app["rules"] = [{"match": [{"headers": {"end-user": {"exact": "tester"}}}], "version": "v2"}]
+        self.app["outlierDetection"] = {"consecutiveGatewayErrors": 3, "baseEjectionTime": "1s"}
+
+    async def ask(self, *headers: tuple[str, str], path: str = "/mirroring") -> Response:
+        return await self.mesh.ask(path, headers=headers, host="mirroring.example.com")
+
+    async def tester(self, path: str = "/mirroring") -> Response:
+        return await self.ask(("end-user", "tester"), path=path)
+
+    def counted(self, name: str) -> bool:
+        return name in self.mesh.gateway.admin("/stats/prometheus")
+
+    async def version_is_ejected(self) -> None:
+        """v2 fails its testers, until the gateway ejects it."""
+        self.mesh.apply()
+
+        async def ejected() -> bool:
+            await self.tester("/status/503")
+            return self.counted("pinion_ejections_total")
+
+        await until(ejected, self.mesh.gateway.log)
+
+    async def route_lags(self) -> None:
+        """v2 is decided, and v1 serves."""
+        service = self.mesh.find("VirtualService", "mirroring")["spec"]
+        service["http"] = [each for each in service["http"] if each["name"] != "v2"]
+        self.mesh.apply()
+
+        async def lags() -> bool:
+            return served(await self.tester()) == "mirroring-v1" and self.counted("pinion_version_mismatch_total")
+
+        await until(lags, self.mesh.gateway.log)
+
+    async def pins_do_not_hold(self) -> None:
+        pin = f"v1~{int(time.time())}~0~1"
+        for key, key_id in [(b"another key", "k1"), (KEY.encode(), "k9")]:
+            await self.ask(("cookie", f"pinion-mirroring={sealed('pin', key, key_id, 'mirroring', pin)}"))
+
+    async def too_many_cookies(self) -> None:
+        await self.ask(("cookie", "; ".join(f"c{i}=1" for i in range(600))))
+
+    async def configuration_is_refused(self) -> None:
+        self.app["stable"] = "purple"
+        self.mesh.apply()
+
+        async def refused() -> bool:
+            return 'pilot_total_xds_rejects{type="ecds"}' in self.mesh.istiod.metrics()
+
+        await until(refused, self.mesh.istiod.log)
+
+    async def whole(self) -> None:
+        await self.version_is_ejected()
+        await self.route_lags()
+        await self.pins_do_not_hold()
+        await self.too_many_cookies()
+        await self.configuration_is_refused()
+
+
 def test_every_metric_and_label_is_in_a_real_scrape(mesh):
     running = mesh("mirroring")
-    how = {"host": "mirroring.example.com"}
-    config = running.find("WasmPlugin", "pinion-edge")["spec"]["pluginConfig"]
-    app = config["apps"][0]
-    # A VirtualService that lags: v2 is decided, and v1 serves.
-    app["rules"] = [{"match": [{"headers": {"end-user": {"exact": "tester"}}}], "version": "v2"}]
-    service = running.find("VirtualService", "mirroring")["spec"]
-    service["http"] = [each for each in service["http"] if each["name"] != "v2"]
-    running.apply()
-    pin = f"v1~{int(time.time())}~0~1"
-    pins = [sealed("pin", b"another key", "k1", "mirroring", pin), sealed("pin", KEY.encode(), "k9", "mirroring", pin)]
-
-    async def walk() -> None:
-        async def lags() -> bool:
-            response = await running.ask("/mirroring", headers=[("end-user", "tester")], **how)
-            return served(response) == "mirroring-v1" and "pinion_version_mismatch_total" in scrape()
-
-        await until(lags, running.gateway.log)
-        for each in pins:
-            await running.ask("/mirroring", headers=[("cookie", f"pinion-mirroring={each}")], **how)
-        app["stable"] = "purple"
-        running.apply()
-        await until(refused, running.istiod.log)
-
-    def scrape() -> str:
-        return running.gateway.admin("/stats/prometheus")
-
-    async def refused() -> bool:
-        return 'pilot_total_xds_rejects{type="ecds"}' in running.istiod.metrics()
-
-    asyncio.run(walk())
-    pages = [scrape(), running.istiod.metrics()]
-    pages += [sidecar.admin("/stats/prometheus") for sidecar in running.sidecars.values()]
-    metrics, labels, pairs = scraped(*pages)
+    asyncio.run(Walk(running).whole())
+    pages = [each.admin("/stats/prometheus") for each in [running.gateway, *running.sidecars.values()]]
+    metrics, labels, pairs = scraped(*pages, running.istiod.metrics())
     for query in queries():
         wanted = named(query)
         assert wanted[0], query
         assert wanted[0] <= metrics, (query, wanted[0] - metrics)
         assert wanted[1] <= labels | TARGET, (query, wanted[1] - labels)
         assert {pair for pair in wanted[2] if pair[0] not in TARGET} <= pairs, (query, wanted[2])
-    # The other way round: nothing that the filter counts is left out.
+    # The other way round: nothing that the filter counts is left out, neither here nor there.
     ours = {name for name in metrics if name.startswith("pinion_")}
-    assert ours <= {name for query in queries() for name in named(query)[0]}
+    assert ours == set(re.findall(r"^\| `(pinion_\w+)` ", (ROOT / "README.md").read_text(), re.MULTILINE))
+    assert ours <= {name for query in panels() for name in named(query)[0]}

@@ -1,0 +1,1 @@
+"""A picture of the Grafana dashboard with what a real Prometheus saw: `make dashboard`."""

@@ -1,0 +1,66 @@
+"""What dashboard.json says of each panel: asked of a Prometheus, and not drawn yet."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+
+from harness.envoy import ROOT
+
+from .prometheus import SCRAPE, Prometheus
+
+DASHBOARD = ROOT / "wasmplugin" / "observability" / "dashboard.json"
+
+VARIABLES = {"$__rate_interval": f"{4 * SCRAPE}s", "$app": ".*"}
+"""Grafana's own choice for that scrape interval, and all apps."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Series:
+    legend: str
+    values: dict[float, float]
+    """By seconds since the start."""
+    dashed: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    title: str
+    unit: str
+    stacked: bool
+    place: dict[str, int]
+    """Grafana's grid: `x` and `w` of 24 columns, `y` and `h` of rows."""
+    series: list[Series]
+
+
+def asked(prometheus: Prometheus, start: float, stop: float) -> list[Panel]:
+    return [_panel(each, prometheus, start, stop) for each in json.loads(DASHBOARD.read_text())["panels"]]
+
+
+def _panel(said: dict, prometheus: Prometheus, start: float, stop: float) -> Panel:
+    series = []
+    dashed = {
+        each["matcher"]["options"]
+        for each in said["fieldConfig"]["overrides"]
+        if any(property["id"] == "custom.lineStyle" for property in each["properties"])
+    }
+    for target in said["targets"]:
+        query = re.sub(r"\$\w+", lambda found: VARIABLES[found[0]], target["expr"])
+        found = [
+            Series(
+                re.sub(r"\{\{(\w+)\}\}", lambda label, labels=labels: labels.get(label[1], ""), target["legendFormat"]),
+                {at - start: value for at, value in values},
+                target["refId"] in dashed,
+            )
+            for labels, values in prometheus.range(query, start, stop)
+        ]
+        series += sorted(found, key=lambda each: each.legend)
+    defaults = said["fieldConfig"]["defaults"]
+    return Panel(
+        said["title"],
+        defaults["unit"],
+        defaults["custom"]["stacking"]["mode"] == "normal",
+        said["gridPos"],
+        series,
+    )
