@@ -174,7 +174,10 @@ pub fn request_edits<'a, H: Headers + ?Sized>(
     }
     let routed = decision.map(|decision| decision.app.route_header.as_str());
     let mut strangers = Vec::new();
-    for name in headers.all().filter_map(|(name, _)| edge.stripped(name)) {
+    for (name, _) in headers.all() {
+        let Some(name) = edge.stripped(name) else {
+            continue;
+        };
         let edit = Edit::Remove(name);
         if Some(name) != routed && !strangers.contains(&edit) {
             strangers.push(edit);

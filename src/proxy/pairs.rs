@@ -61,11 +61,20 @@ impl Pairs {
 
     /// The values of a name, in the order of arrival.
     pub(super) fn named<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        self.lines
-            .iter()
+        let mut left = self.lines.as_slice();
+        std::iter::from_fn(move || self.next(&mut left, name))
+    }
+
+    /// The next value of a name; a loop of its own, as most of what a request costs here is looked up by it.
+    fn next(&self, left: &mut &[Line], name: &[u8]) -> Option<&[u8]> {
+        while let Some((line, rest)) = left.split_first() {
+            *left = rest;
             // Most names differ in length already.
-            .filter(move |line| line.name.size == name.len() && self.text(line.name) == name)
-            .map(|line| self.text(line.value))
+            if line.name.size == name.len() && is_same(self.text(line.name), name) {
+                return Some(self.text(line.value));
+            }
+        }
+        None
     }
 
     fn text(&self, text: Text) -> &[u8] {
@@ -73,6 +82,16 @@ impl Pairs {
         let end = text.start.wrapping_add(text.size);
         self.block.get(text.start..end).unwrap_or_default()
     }
+}
+
+/// Whether two names of one length are the same, by words: the target has no call for it but one by bytes.
+fn is_same(a: &[u8], b: &[u8]) -> bool {
+    let ((a_words, a_rest), (b_words, b_rest)) = (a.as_chunks(), b.as_chunks());
+    a_words
+        .iter()
+        .zip(b_words)
+        .all(|(a, b)| u64::from_le_bytes(*a) == u64::from_le_bytes(*b))
+        && a_rest == b_rest
 }
 
 /// Where everything lies; of a block that ends early, what is whole.
