@@ -64,7 +64,7 @@ def running(proxies: dict[str, Proxy]) -> Iterator[dict[str, Envoy]]:
 
 
 def load(asked: Asked, requests: int) -> Load:
-    return Load(requests, CONNECTIONS, (("host", asked.host), *asked.headers))
+    return Load(requests, CONNECTIONS, (("host", asked.host), *asked.headers), paths=asked.paths)
 
 
 def measure(
@@ -105,6 +105,6 @@ def measure(
 
 async def _answer(port: int, asked: Asked) -> dict[str, str]:
     connection = Connection(port)
-    response = await connection.request("/", host=asked.host, headers=asked.headers)
+    response = await connection.request(asked.paths[0], host=asked.host, headers=asked.headers)
     await connection.close()
     return {name: ", ".join(response.all(name)) for name in ("x-asked-for", "x-app-version", "set-cookie")}

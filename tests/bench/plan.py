@@ -26,6 +26,7 @@ KINDS = (PINNED, NEW, RULE, NOWHERE)
 
 NOBODY = "a rule's header"
 SMALL, LARGE = "cookies of 100 B", "cookies of 8 KiB"
+ONE_PIN, MANY_PINS = "one pin by query", "4,000 pins by query"
 TWO = "2 workers"
 
 
@@ -49,6 +50,7 @@ def plan(now: int) -> Plan:
         **{f"{count:,} apps": rivals.pinion(of.apps(count)) for count in (100, 1000)},
         **{f"{count} rules": rivals.pinion(of.rules(count)) for count in (1, 10, 100)},
         "a regex": rivals.pinion(of.regex()),
+        "by query": rivals.pinion(of.BY_QUERY),
         f"{NONE}, {TWO}": rivals.no_filter(2),
         f"{PINION}, {TWO}": rivals.pinion(of.SIGNED, 2),
     }
@@ -56,6 +58,8 @@ def plan(now: int) -> Plan:
         NOBODY: of.by_nobody(now),
         SMALL: of.with_cookies(now, 100),
         LARGE: of.with_cookies(now, 8192),
+        ONE_PIN: of.with_pins(now, 1),
+        MANY_PINS: of.with_pins(now, 4000),
     }
     cells = [cell(row, kind) for row in ROWS for kind in KINDS]
     cells += [each for factor in FACTORS for each in (factor.cell, factor.base) if each not in cells]
@@ -85,6 +89,8 @@ FACTORS = (
     Factor("rules", "1, a regex", ("a regex", NOBODY), NO_RULES),
     Factor("cookies", "100 B", (PINION, SMALL), (NONE, SMALL)),
     Factor("cookies", "8 KiB", (PINION, LARGE), (NONE, LARGE)),
+    Factor("clients", "1", ("by query", ONE_PIN), (NONE, ONE_PIN)),
+    Factor("clients", "4,000", ("by query", MANY_PINS), (NONE, MANY_PINS)),
     Factor("workers", "1", (PINION, PINNED), NO_APPS),
     Factor("workers", "2", (f"{PINION}, {TWO}", PINNED), (f"{NONE}, {TWO}", PINNED)),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -19,9 +20,9 @@ def host(module: Path, config: dict, now: int = NOW) -> Host:
     return Host(module, json.dumps(config), make.ENVIRONMENT, now)
 
 
-def lines(asked: Asked) -> Lines:
+def lines(asked: Asked, path: str) -> Lines:
     """The request as a proxy's filters see it."""
-    pseudo = [(":authority", asked.host), (":path", "/"), (":method", "GET"), (":scheme", "http")]
+    pseudo = [(":authority", asked.host), (":path", path), (":method", "GET"), (":scheme", "http")]
     added = [("x-forwarded-proto", "http"), ("x-request-id", "7fd83ddf-6bd0-4b3c-a3c0-c2fdc1d4a4a5")]
     return [*pseudo, *asked.headers, *added]
 
@@ -29,4 +30,5 @@ def lines(asked: Asked) -> Lines:
 def exchange(module: Path, scenario: Scenario, now: int = NOW) -> tuple[Host, Exchange]:
     """The third exchange of its kind in a VM: the first defines counters, and the second may still grow a table."""
     vm = host(module, scenario.config, now)
-    return vm, [vm.exchange(lines(scenario.asked), ANSWER) for _ in range(3)][-1]
+    paths = itertools.islice(itertools.cycle(scenario.asked.paths), 3)
+    return vm, [vm.exchange(lines(scenario.asked, path), ANSWER) for path in paths][-1]

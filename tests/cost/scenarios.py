@@ -94,6 +94,8 @@ class Asked:
 
     host: str = HOST
     headers: tuple[tuple[str, str], ...] = BROWSER
+    paths: tuple[str, ...] = ("/",)
+    """Each as often as the others."""
 
 
 def unsigned(now: int) -> str:
@@ -115,6 +117,16 @@ def asked(now: int, pin: Callable[[int], str] = pin) -> dict[str, Asked]:
         RULE: Asked(headers=(*BROWSER, ("cookie", held), ("end-user", "tester"))),
         NOWHERE: Asked(host="other.example.com", headers=(*BROWSER, ("cookie", held))),
     }
+
+
+BY_QUERY = {"keys": KEYS, "apps": [app(pin={"query": "dpl"})]}
+"""Pins also travel in the query."""
+
+
+def with_pins(now: int, count: int) -> Asked:
+    """So many clients, each pinned to v1 and with its pin in the query."""
+    pins = [sealed("pin", make.key("k1"), "k1", "shop", f"v1~{now}~0~{99_999 - i}") for i in range(count)]
+    return Asked(headers=(*BROWSER, ("cookie", SESSION)), paths=tuple(f"/?dpl={pin}" for pin in pins))
 
 
 def by_nobody(now: int) -> Asked:
@@ -145,5 +157,6 @@ def all_of(now: int) -> list[Scenario]:
     named += [(f"{count:,} apps", apps(count), kinds[PINNED]) for count in (100, 1000)]
     named += [(f"{count} rule{'s'[: count > 1]}", rules(count), by_nobody(now)) for count in (1, 10, 100)]
     named += [("a regex rule", regex(), by_nobody(now))]
+    named += [(f"{count:,} client{'s'[: count > 1]} by query", BY_QUERY, with_pins(now, count)) for count in (1, 4000)]
     named += [(f"cookies of {size:,} bytes", SIGNED, with_cookies(now, size)) for size in (100, 8192)]
     return [Scenario(*each) for each in named]
