@@ -82,7 +82,8 @@ dashboard: dist/pinion.wasm $(PYTHON) $(ISTIO_TOOLS) .tools/bin/prometheus .tool
 	@PYTHONPATH=tests $(PYTHON) -m dashboard
 
 FUZZ_TARGETS := config cookies seals overrides scopes exchange
-# The filter forbids unsafe code, so that a sanitizer, and the nightly toolchain it needs, would find nothing more.
+# But for one host call the filter has no unsafe code, so that a sanitizer, and the nightly toolchain it needs, would find
+# nothing more.
 FUZZ = cd fuzz && $(abspath .tools/bin/cargo-fuzz) run --sanitizer none
 # What is found new goes there; `make fuzz-corpora` takes it over.
 GROWN := $(abspath .tools/fuzz)
