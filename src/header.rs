@@ -125,7 +125,7 @@ impl HeaderNames {
 
     /// The name of these bytes, if it is there.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn get(&self, name: &[u8]) -> Option<&str> {
         if self.lengths & length_bit(name) == 0 {
             return None;

@@ -16,7 +16,7 @@ const SERVICE_TIME: &str = "x-envoy-upstream-service-time";
 
 /// Envoy's `response.code_details`, which are asked for only where the response does not show them.
 ///
-/// A filter may answer in an upstream's stead with headers that another server gave, [the service time](SERVICE_TIME)
+/// A filter may answer in an upstream's stead with headers that another server gave, `x-envoy-upstream-service-time`
 /// among them: an authorization service that says no (ext_authz hands on all its headers), or a cache. So only what
 /// tells of success is believed, and only if no cache left an `age` (RFC 9111 section 5.1) on it.
 pub fn code_details<'a, H: Headers + ?Sized>(

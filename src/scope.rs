@@ -12,13 +12,13 @@ use hashbrown::HashMap;
 /// An IPv6 address keeps its brackets.
 #[must_use]
 pub fn normalized_host(authority: &[u8]) -> Cow<'_, [u8]> {
-    let (host, _) = split_port(authority);
-    let host = host.strip_suffix(b".").unwrap_or(host);
-    if host.iter().any(u8::is_ascii_uppercase) {
-        Cow::Owned(host.to_ascii_lowercase())
-    } else {
-        Cow::Borrowed(host)
+    let without_dot = |host| <[u8]>::strip_suffix(host, b".").unwrap_or(host);
+    // Most have neither port nor capitals, and are looked through once.
+    if authority.iter().all(|b| *b != b':' && !b.is_ascii_uppercase()) {
+        return Cow::Borrowed(without_dot(authority));
     }
+    let (host, _) = split_port(authority);
+    Cow::Owned(without_dot(host).to_ascii_lowercase())
 }
 
 /// The host of an authority, and its port with the colon before it, if it has one.

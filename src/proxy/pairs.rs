@@ -20,16 +20,11 @@ pub(super) struct Pairs {
     lines: Vec<Line>,
 }
 
-/// Where a name and its value lie in the block.
+/// Where a name and, behind a NUL, its value lie in the block: where they start, and their sizes.
 struct Line {
-    name: Text,
-    value: Text,
-}
-
-#[derive(Clone, Copy)]
-struct Text {
-    start: usize,
-    size: usize,
+    start: u32,
+    name: u32,
+    value: u32,
 }
 
 impl Pairs {
@@ -54,9 +49,7 @@ impl Pairs {
 
     /// Each name and value, in the order of arrival.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.lines
-            .iter()
-            .map(|line| (self.text(line.name), self.text(line.value)))
+        self.lines.iter().map(|line| (self.name(line), self.value(line)))
     }
 
     /// The values of a name, in the order of arrival.
@@ -70,17 +63,25 @@ impl Pairs {
         while let Some((line, rest)) = left.split_first() {
             *left = rest;
             // Most names differ in length already.
-            if line.name.size == name.len() && is_same(self.text(line.name), name) {
-                return Some(self.text(line.value));
+            if line.name as usize == name.len() && is_same(self.name(line), name) {
+                return Some(self.value(line));
             }
         }
         None
     }
 
-    fn text(&self, text: Text) -> &[u8] {
-        // All that is kept lies within.
-        let end = text.start.wrapping_add(text.size);
-        self.block.get(text.start..end).unwrap_or_default()
+    fn name(&self, line: &Line) -> &[u8] {
+        self.text(line.start, line.name)
+    }
+
+    fn value(&self, line: &Line) -> &[u8] {
+        self.text(line.start.wrapping_add(line.name).wrapping_add(1), line.value)
+    }
+
+    /// What lies there; nothing where the block ends before.
+    fn text(&self, start: u32, size: u32) -> &[u8] {
+        let end = start.wrapping_add(size);
+        self.block.get(start as usize..end as usize).unwrap_or_default()
     }
 }
 
@@ -94,33 +95,27 @@ fn is_same(a: &[u8], b: &[u8]) -> bool {
         && a_rest == b_rest
 }
 
-/// Where everything lies; of a block that ends early, what is whole.
+/// Where everything lies, as the sizes say.
 fn lines(block: &[u8]) -> Option<Vec<Line>> {
     let (count, rest) = block.split_first_chunk()?;
-    let (sizes, _) = rest.split_at_checked((u32::from_le_bytes(*count) as usize).checked_mul(8)?)?;
+    let count = u32::from_le_bytes(*count);
+    let (sizes, _) = rest.split_at_checked((count as usize).checked_mul(8)?)?;
     let (sizes, _) = sizes.as_chunks::<8>();
-    let mut lines = Vec::with_capacity(sizes.len());
-    // In 64 bits no sum of sizes overflows.
-    let (mut start, end) = (4 + 8 * sizes.len() as u64, block.len() as u64);
-    for [a, b, c, d, e, f, g, h] in sizes {
-        let name = u32::from_le_bytes([*a, *b, *c, *d]);
-        let value = u32::from_le_bytes([*e, *f, *g, *h]);
-        let behind_name = start + u64::from(name) + 1;
-        let behind_value = behind_name + u64::from(value) + 1;
-        if behind_value > end {
-            break;
-        }
-        let text = |start, size| Text {
-            start: start as usize,
-            size: size as usize,
+    let mut start = 4 + 8 * count;
+    let lines = sizes.iter().map(|[a, b, c, d, e, f, g, h]| {
+        let line = Line {
+            start,
+            name: u32::from_le_bytes([*a, *b, *c, *d]),
+            value: u32::from_le_bytes([*e, *f, *g, *h]),
         };
-        lines.push(Line {
-            name: text(start, name),
-            value: text(behind_name, value),
-        });
-        start = behind_value;
-    }
-    Some(lines)
+        // Each text has a NUL behind it.
+        start = start
+            .wrapping_add(line.name)
+            .wrapping_add(line.value)
+            .wrapping_add(2);
+        line
+    });
+    Some(lines.collect())
 }
 
 #[cfg(test)]
@@ -143,13 +138,18 @@ mod tests {
     }
 
     #[test]
-    fn a_block_that_ends_early_has_what_is_whole() {
+    fn what_lies_behind_the_end_of_a_block_is_empty() {
         let block = b"\x02\0\0\0\x01\0\0\0\x02\0\0\0\x01\0\0\0\0\0\0\0a\0\xff=\0b\0\0";
         for end in 0..block.len() {
-            let whole = usize::from(end >= block.len() - 3);
-            assert_eq!(pairs(&block[..end]).len(), whole, "{end}");
+            let found = pairs(&block[..end]);
+            assert_eq!(found.len(), if end < 20 { 0 } else { 2 }, "{end}");
+            for (cut, whole) in found.iter().zip(pairs(block)) {
+                assert!(cut.0.is_empty() || cut.0 == whole.0, "{end}");
+                assert!(cut.1.is_empty() || cut.1 == whole.1, "{end}");
+            }
         }
-        let endless = [0xff; 20];
-        assert!(pairs(&endless).is_empty());
+        assert!(pairs(&[0xff; 20]).is_empty());
+        let endless = [&[2, 0, 0, 0][..], &[0xff; 16], b"a\0b\0"].concat();
+        assert!(pairs(&endless).iter().all(|(name, _)| name.is_empty()));
     }
 }
