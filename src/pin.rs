@@ -74,14 +74,9 @@ impl Pinning {
     ) -> Result<Held, Rejection> {
         let signing = self.signing.as_deref();
         let known = signing.and_then(|signing| signing.recent.find(app, value));
-        if let Some(Known {
-            issued,
-            slot,
-            version,
-        }) = known
-        {
-            let age = self.age(issued, now, ends)?;
-            return Ok(Held { version, slot, age });
+        if let Some(known) = known {
+            let age = self.age(known.issued, now, ends)?;
+            return Ok(known.held(age));
         }
         let (pin, seal) = Pin::parse(value).ok_or(Rejection::Malformed)?;
         match (signing, seal) {
@@ -102,21 +97,15 @@ impl Pinning {
         if version.state == State::Retired {
             return Err(Rejection::Retired);
         }
-        let Pin { issued, slot, .. } = pin;
-        let version = version.clone();
+        let known = Known {
+            issued: pin.issued,
+            slot: pin.slot,
+            version: version.clone(),
+        };
         if let Some(signing) = signing {
-            let version = version.clone();
-            signing.recent.keep(
-                app,
-                value,
-                Known {
-                    issued,
-                    slot,
-                    version,
-                },
-            );
+            signing.recent.keep(app, value, known.clone());
         }
-        Ok(Held { version, slot, age })
+        Ok(known.held(age))
     }
 
     /// What seals its pins, where anything does.

@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::fmt;
 
 use crate::assign::Slot;
+use crate::pin::Held;
 use crate::version::VersionRef;
 
 /// How many are kept in each VM; each takes some 150 bytes.
@@ -32,6 +33,15 @@ pub struct Known {
     pub slot: Slot,
     /// The version it names, which is not retired.
     pub version: VersionRef,
+}
+
+impl Known {
+    /// The pin as it holds, at an age in seconds.
+    #[must_use]
+    pub fn held(self, age: u64) -> Held {
+        let Known { slot, version, .. } = self;
+        Held { version, slot, age }
+    }
 }
 
 impl Recent {
