@@ -52,7 +52,7 @@ def _factors(times: Times, to: Path) -> None:
     for place, group in zip(axes, groups, strict=True):
         members = [factor for factor in plan.FACTORS if factor.group == group]
         found = [plan.added(times, factor.cell, factor.base) for factor in members]
-        names = [factor.name for factor in members]
+        names = [factor.name.replace(", ", "\n") for factor in members]
         place.bar(names, [each.best for each in found], color=BLUE, width=0.6)
         place.plot(names, [each.median for each in found], "_", color=DARK, markersize=12)
         place.set_title(group, fontsize=10)
