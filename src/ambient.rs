@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::assign::Slot;
+use crate::health::{Contended, Local, Memory};
 
 /// The world around a request. Each thing is asked for only if it is needed.
 pub trait Ambient {
@@ -16,14 +17,27 @@ pub trait Ambient {
     fn source(&self) -> Option<IpAddr>;
 }
 
-/// A world where nothing moves, for tests.
-#[cfg(test)]
-pub(crate) struct Still;
+/// A world that stands still, for tests: everybody draws slot 0, and a client is nobody from nowhere.
+#[derive(Debug, Default)]
+pub struct Still {
+    now: u64,
+    memory: Local,
+}
 
-#[cfg(test)]
+impl Still {
+    /// Such a world at a time, in Unix seconds.
+    #[must_use]
+    pub fn at(now: u64) -> Self {
+        Still {
+            now,
+            memory: Local::default(),
+        }
+    }
+}
+
 impl Ambient for Still {
     fn now(&self) -> u64 {
-        0
+        self.now
     }
     fn draw(&self) -> Slot {
         Slot::from_random(0)
@@ -33,5 +47,14 @@ impl Ambient for Still {
     }
     fn source(&self) -> Option<IpAddr> {
         None
+    }
+}
+
+impl Memory for Still {
+    fn recall(&self, key: &str) -> Option<(Vec<u8>, u32)> {
+        self.memory.recall(key)
+    }
+    fn remember(&self, key: &str, value: &[u8], mark: Option<u32>) -> Result<(), Contended> {
+        self.memory.remember(key, value, mark)
     }
 }

@@ -170,7 +170,8 @@ mod tests {
             ("GET", "/mail", false),
         ] {
             let headers = [(":method", method), (":path", path)];
-            let request = Request::new(headers.as_slice(), &Still);
+            let still = Still::default();
+            let request = Request::new(headers.as_slice(), &still);
             assert_eq!(block.covers(&request), expected, "{method} {path}");
         }
     }

@@ -2,9 +2,9 @@
 #![cfg(all(feature = "proxy", not(target_arch = "wasm32")))]
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
-use pinion::ambient::Ambient;
+use pinion::ambient::Still;
 use pinion::assign::{Layout, SLOTS, Share, Slot};
 use pinion::cache;
 use pinion::cidr::Cidr;
@@ -28,23 +28,6 @@ use proptest::prelude::*;
 const NOW: u64 = 1_790_000_000;
 const EDGE: &str = include_str!("maximal-edge.json");
 const WORKLOAD: &str = include_str!("maximal-workload.json");
-
-struct Still;
-
-impl Ambient for Still {
-    fn now(&self) -> u64 {
-        NOW
-    }
-    fn draw(&self) -> Slot {
-        Slot::from_random(0)
-    }
-    fn claim(&self, _: &str) -> Option<Vec<u8>> {
-        None
-    }
-    fn source(&self) -> Option<IpAddr> {
-        None
-    }
-}
 
 /// Bytes that are near to what a parser looks for.
 fn near(alphabet: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
@@ -210,7 +193,8 @@ proptest! {
     #[test]
     fn a_target_is_taken_apart_without_loss(target in near(TARGET)) {
         let headers = [(":path", &target)];
-        let request = Request::new(headers.as_slice(), &Still);
+        let still = Still::at(NOW);
+        let request = Request::new(headers.as_slice(), &still);
         prop_assert!(target.starts_with(request.path));
         prop_assert!(!request.path.contains(&b'?'));
         let _ = request.query("dpl");
@@ -333,7 +317,8 @@ proptest! {
             rules.insert(at.index(rules.len() + 1), Vec::new());
         }
         let headers: Vec<_> = sent.iter().map(|(name, word)| (NAMES[*name], WORDS[*word])).collect();
-        let request = Request::new(headers.as_slice(), &Still);
+        let still = Still::at(NOW);
+        let request = Request::new(headers.as_slice(), &still);
         let expected = rules.iter().position(|matches| rule(matches).applies(&request));
         let indexed = Rules::from(rules.iter().map(|matches| rule(matches)).collect::<Vec<_>>());
         prop_assert_eq!(indexed.first(&request), expected);

@@ -5,43 +5,15 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::{file, run};
-use pinion::ambient::Ambient;
+use pinion::ambient::Still;
 use pinion::assign::{SLOTS, Slot};
 use pinion::config::{Config, Edge, Nowhere, Role};
-use pinion::health::{Contended, Local, Memory};
 use pinion::pin::{Pin, Rejection};
 use pinion::policy;
 use serde_json::{Value, json};
 
 const AT: &str = "2026-11-20T12:00:00Z";
 const NOW: u64 = 1_795_176_000;
-
-/// A world where only the clock counts: who is let go draws a slot of its own.
-struct Still(Local);
-
-impl Ambient for Still {
-    fn now(&self) -> u64 {
-        NOW
-    }
-    fn draw(&self) -> Slot {
-        Slot::from_random(0)
-    }
-    fn claim(&self, _: &str) -> Option<Vec<u8>> {
-        None
-    }
-    fn source(&self) -> Option<std::net::IpAddr> {
-        None
-    }
-}
-
-impl Memory for Still {
-    fn recall(&self, key: &str) -> Option<(Vec<u8>, u32)> {
-        self.0.recall(key)
-    }
-    fn remember(&self, key: &str, value: &[u8], mark: Option<u32>) -> Result<(), Contended> {
-        self.0.remember(key, value, mark)
-    }
-}
 
 fn edge(config: &Value) -> Edge {
     match Config::parse(config.to_string().as_bytes(), &Nowhere)
@@ -70,7 +42,7 @@ fn decided(old: &Edge, new: &Edge, slot: Slot) -> (String, Result<String, &'stat
         (":path", "/"),
         ("cookie", &cookie),
     ];
-    let decision = policy::decide(new, headers.as_slice(), &Still(Local::default())).unwrap();
+    let decision = policy::decide(new, headers.as_slice(), &Still::at(NOW)).unwrap();
     let to = match decision.rejected {
         Some(cause) => Err(cause.as_str()),
         None => Ok(decision.version.name.clone()),
