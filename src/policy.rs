@@ -234,7 +234,7 @@ pub fn stamp<'a, H: Headers + ?Sized>(decision: &'a Decision, response: &H) -> S
         .gifts
         .as_ref()
         .filter(|_| !cache::may_be_shared(response));
-    let agreement = match response.first(app.response_header.as_str()) {
+    let agreement = match response.joined(app.response_header.as_str()) {
         Some(said) if *said == *version.name.as_bytes() || *said == *version.label.as_bytes() => {
             Agreement::Match
         }

@@ -409,6 +409,22 @@ fn an_exchange_at_a_workload_costs_these_host_calls() {
 }
 
 #[test]
+fn an_upstream_that_says_several_versions_is_none_of_them() {
+    let plugin = start(&json!({"apps": [{"name": "shop", "versions": [{"name": "v1"}]}]}));
+    for said in [&["v1"][..], &["v1", "v0"], &["v0", "v1"], &["v1", "v1"]] {
+        let stamps: Vec<_> = said.iter().map(|said| ("x-app-version", *said)).collect();
+        let seen = plugin.exchange(request(&[]), Answerer::ViaUpstream, answer(&stamps));
+        let kept = seen.response.iter().filter(|(name, _)| name == "x-app-version");
+        assert!(
+            kept.map(|(_, value)| value.as_slice())
+                .eq(said.iter().map(|said| said.as_bytes()))
+        );
+    }
+    let mismatches = ["pin_app=.=shop;.;pin_version=.=v1;.;pinion_version_mismatch_total 3"];
+    assert_eq!(metrics("mismatch_total"), mismatches);
+}
+
+#[test]
 fn a_response_to_a_request_that_was_never_seen_stays_as_it_is() {
     let plugin = start(&json!({"apps": [{"name": "shop", "versions": [{"name": "v1"}]}]}));
     let said = answer(&[("x", "y")]);
