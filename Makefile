@@ -20,8 +20,12 @@ help: ## Show this
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
 .PHONY: demo
-demo: dist/pinion.wasm $(PYTHON) ## Run every scenario on a real Envoy and show what happened
+demo: welcome dist/pinion.wasm $(PYTHON) ## Run every scenario on a real Envoy and show what happened
 	@PYTHONPATH=tests $(PYTHON) -m demo
+
+.PHONY: welcome
+welcome:
+	@[[ -f dist/pinion.wasm ]] || echo "The first time, pinion's module is built and an Envoy is fetched before: a minute or two."
 
 .PHONY: run
 run: dist/pinion.wasm $(PYTHON) ## Leave the scenarios serving on local ports, with curl lines to try
@@ -145,10 +149,10 @@ dist/pinion.wasm .tools/pinion-panics.wasm: WITHOUT :=
 
 MODULES := dist/pinion.wasm .tools/pinion-panics.wasm .tools/pinion-leaks.wasm
 
+# Where a machine keeps its crates is no part of the module: the same sources give the same checksum. Every host of
+# Proxy-Wasm that Envoy has knows SIMD; cookies and signatures are read with it.
 $(MODULES): $(SOURCES) Makefile tools/optimize.mjs tools/node_modules .tools/targets
 	cargo fetch --quiet --locked
-	# Where a machine keeps its crates is no part of the module: the same sources give the same checksum.
-	# Every host of Proxy-Wasm that Envoy has knows SIMD; cookies and signatures are read with it.
 	RUSTFLAGS="$$(printf -- '--remap-path-prefix=%s= ' "$${CARGO_HOME:-$$HOME/.cargo}"/registry/src/*)-C target-feature=+simd128" \
 		cargo build --release --package pinion-module --target wasm32-wasip1 $(FEATURES)
 	@mkdir -p dist

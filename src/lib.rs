@@ -2,9 +2,9 @@
 //!
 //! One request's story, at the edge: `proxy` reads its headers from the host. [`scope`] finds the app that its host and
 //! path belong to. [`policy`] goes through the steps in order — an allowed tester's [`overrides`], a route header that is
-//! kept, the first [`rule`] that matches, the slot of the client's key, the [`pin`] it carries, a fair draw — and the slot's
-//! place in the app's shares ([`assign`]) names the [`version`]. The route header is replaced by its name. When the upstream
-//! has answered, [`policy`] adds the version's label, and the pin's [`cookie`], sealed by a key ([`seal`]), unless a [`cache`]
+//! kept, the first of the [`rules`] that matches, the slot of the client's key, the [`pin`] it carries, a fair draw — and the slot's
+//! place in the app's shares ([`assign`]) names the [`version`]. The route header is replaced by its name. When an upstream
+//! has answered ([`origin`]), [`policy`] adds the version's label, and the pin's [`cookie`], sealed by a key ([`seal`]), unless a [`cache`]
 //! might keep it. What is to be done to the headers comes back as values ([`edit`]), and `proxy` does it.
 //!
 //! Beside a version's pods, [`workload`] stamps what really served, and tells mirrored requests ([`mirror`]) from real
