@@ -166,7 +166,7 @@ impl CookieTemplate {
     /// The value of a `Set-Cookie` header, for a client whose request came by `scheme`.
     #[must_use]
     pub fn set(&self, value: &str, scheme: Scheme) -> String {
-        format!("{}={value}{}{}", self.name, self.attributes, self.secured(scheme))
+        [&self.name, "=", value, &self.attributes, self.secured(scheme)].concat()
     }
 
     /// The value of a `Set-Cookie` header that ends the cookie.

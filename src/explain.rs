@@ -4,6 +4,7 @@ use std::fmt::{self, Write};
 
 use crate::assign::Slot;
 use crate::header::HeaderName;
+use crate::pin::Rejection;
 use crate::policy::Decision;
 use crate::rule::Who;
 use crate::version::VersionRef;
@@ -27,9 +28,54 @@ pub enum Step {
     #[default]
     Unreached,
     /// It did not apply, for this reason.
-    Passed(&'static str),
+    Passed(Why),
     /// It decided; of a list, which item.
-    Took(Option<usize>),
+    Took(Option<u16>),
+}
+
+/// Why a step did not apply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// The app has no such step.
+    Unconfigured,
+    /// Nobody asks for a version.
+    Unasked,
+    /// Somebody asks who may not, or with nothing that is understood.
+    Denied,
+    /// What is asked for is not there, or retired.
+    Unknown,
+    /// What arrives counts for nothing here.
+    Stripped,
+    /// Nothing came that it could decide by.
+    Absent,
+    /// No rule matches.
+    Unmatched,
+    /// The pin does not hold.
+    Rejected(Rejection),
+}
+
+impl Why {
+    /// The reason's name in an answer.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Why::Unconfigured => "unconfigured",
+            Why::Unasked => "unasked",
+            Why::Denied => "denied",
+            Why::Unknown => "unknown",
+            Why::Stripped => "stripped",
+            Why::Absent => "absent",
+            Why::Unmatched => "unmatched",
+            Why::Rejected(cause) => cause.as_str(),
+        }
+    }
+}
+
+impl Step {
+    /// It decided by an item of a list, none of which is so long that its number would not fit.
+    pub(crate) fn took_item(item: usize) -> Self {
+        Step::Took(u16::try_from(item).ok())
+    }
 }
 
 /// What each step came to, in their order.
@@ -83,7 +129,7 @@ impl Trace {
         ] {
             match step {
                 Step::Unreached => {}
-                Step::Passed(why) => write!(out, ", {name}={why}")?,
+                Step::Passed(why) => write!(out, ", {name}={}", why.as_str())?,
                 Step::Took(None) => write!(out, ", {name}=held")?,
                 Step::Took(Some(item)) => write!(out, ", {name}={item}")?,
             }

@@ -110,15 +110,15 @@ impl HeaderName {
 pub struct HeaderNames {
     /// The shorter ones first.
     names: Vec<HeaderName>,
-    /// A bit for each length that is there; most names that are looked for have another.
-    lengths: u64,
+    /// A bit for each sum of a length and a last byte; most names that are looked for have another.
+    marks: u64,
 }
 
 impl HeaderNames {
     /// Adds a name, unless it is there.
     pub fn insert(&mut self, name: HeaderName) {
         if let Err(place) = self.find(name.as_str().as_bytes()) {
-            self.lengths |= length_bit(name.as_str().as_bytes());
+            self.marks |= mark(name.as_str().as_bytes());
             self.names.insert(place, name);
         }
     }
@@ -127,7 +127,7 @@ impl HeaderNames {
     #[must_use]
     #[inline(always)]
     pub fn get(&self, name: &[u8]) -> Option<&str> {
-        if self.lengths & length_bit(name) == 0 {
+        if self.marks & mark(name) == 0 {
             return None;
         }
         let place = self.find(name).ok()?;
@@ -148,8 +148,9 @@ impl HeaderNames {
     }
 }
 
-fn length_bit(name: &[u8]) -> u64 {
-    1 << name.len().min(63)
+fn mark(name: &[u8]) -> u64 {
+    let last = name.last().copied().map_or(0, usize::from);
+    1 << (name.len().wrapping_add(last) % 64)
 }
 
 impl fmt::Display for HeaderName {

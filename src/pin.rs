@@ -211,10 +211,13 @@ impl<'a> Pin<'a> {
     /// The pin's value, sealed where there are keys.
     #[must_use]
     pub fn written(&self, app: &str, keys: Option<&Keys>) -> String {
-        match keys {
-            Some(keys) => format!("{self}~{}", keys.seal(app, self)),
-            None => self.to_string(),
+        let mut text = String::with_capacity(96);
+        self.write_parts("~", &mut text);
+        if let Some(keys) = keys {
+            let seal = keys.seal(app, self);
+            text.extend(["~", seal.key_id(), "~", seal.mac()]);
         }
+        text
     }
 
     fn write_parts(&self, separator: &str, out: &mut String) {

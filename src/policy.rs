@@ -14,8 +14,8 @@ use crate::ambient::Ambient;
 use crate::cache;
 use crate::config::{App, Conduct, Edge};
 use crate::cookie::Scheme;
-use crate::edit::Edit;
-use crate::explain::{Step, Trace};
+use crate::edit::{Edit, Edits};
+use crate::explain::{Step, Trace, Why};
 use crate::header::Headers;
 use crate::health::{Attempt, Memory};
 use crate::overrides::CookieChange;
@@ -121,10 +121,10 @@ pub fn decide<H: Headers + ?Sized>(
         let trace = Trace {
             asked: match (&app.overrides, wanted) {
                 (_, Some(_)) => Step::Took(None),
-                (None, None) => Step::Passed("unconfigured"),
-                (Some(_), None) if asked.denied => Step::Passed("denied"),
-                (Some(_), None) if asks_unknown => Step::Passed("unknown"),
-                (Some(_), None) => Step::Passed("unasked"),
+                (None, None) => Step::Passed(Why::Unconfigured),
+                (Some(_), None) if asked.denied => Step::Passed(Why::Denied),
+                (Some(_), None) if asks_unknown => Step::Passed(Why::Unknown),
+                (Some(_), None) => Step::Passed(Why::Unasked),
             },
             ..Trace::default()
         };
@@ -168,47 +168,50 @@ pub fn request_edits<'a, H: Headers + ?Sized>(
     edge: &'a Edge,
     headers: &H,
     decision: Option<&'a Decision>,
-) -> Vec<Edit<'a>> {
+) -> Edits<'a> {
+    let mut edits = Edits::default();
     if decision.is_some_and(Decision::is_observed) {
-        return Vec::new();
+        return edits;
     }
     let routed = decision.map(|decision| decision.app.route_header.as_str());
-    let mut strangers = Vec::new();
     for (name, _) in headers.all() {
         let Some(name) = edge.stripped(name) else {
             continue;
         };
         let edit = Edit::Remove(name);
-        if Some(name) != routed && !strangers.contains(&edit) {
-            strangers.push(edit);
+        if Some(name) != routed && edits.iter().all(|other| *other != edit) {
+            edits.push(edit);
         }
     }
-    let route = decision.map(|decision| {
-        Edit::Replace(
-            decision.app.route_header.as_str(),
-            Cow::Borrowed(&decision.version.name),
-        )
-    });
-    let path = decision.and_then(|decision| {
-        let overrides = decision.app.overrides.as_ref()?;
-        let cleaned = overrides.cleaned_path(headers.first(":path")?)?;
-        Some(Edit::Replace(":path", Cow::Owned(cleaned.into_owned())))
-    });
+    let Some(decision) = decision else {
+        return edits;
+    };
+    let app = &decision.app;
+    edits.push(Edit::Replace(
+        app.route_header.as_str(),
+        Cow::Borrowed(&decision.version.name),
+    ));
+    if let Some(overrides) = &app.overrides
+        && let Some(cleaned) = headers
+            .first(":path")
+            .and_then(|path| overrides.cleaned_path(path))
+    {
+        edits.push(Edit::Replace(":path", Cow::Owned(cleaned.into_owned())));
+    }
     // A page's server hands the pin on to what the page loads, and a new one is not in the cookie yet.
-    let pin = decision.and_then(|decision| {
-        let header = decision.app.pinning.header.as_ref()?;
-        let pin = decision.gifts.as_ref()?.pin.as_deref()?;
-        Some(Edit::Replace(header.as_str(), Cow::Borrowed(pin)))
-    });
-    strangers.extend(route.into_iter().chain(path).chain(pin));
-    strangers
+    if let Some(header) = &app.pinning.header
+        && let Some(pin) = decision.gifts.as_ref().and_then(|gifts| gifts.pin.as_deref())
+    {
+        edits.push(Edit::Replace(header.as_str(), Cow::Borrowed(pin)));
+    }
+    edits
 }
 
 /// What a response shows.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Stamped<'a> {
     /// What the host shall do to it.
-    pub edits: Vec<Edit<'a>>,
+    pub edits: Edits<'a>,
     /// Whether the upstream says that it is the version decided.
     pub agreement: Agreement,
 }
@@ -228,7 +231,7 @@ pub enum Agreement {
 pub fn stamp<'a, H: Headers + ?Sized>(decision: &'a Decision, response: &H) -> Stamped<'a> {
     let app = &decision.app;
     let version = &decision.version;
-    let mut edits = Vec::new();
+    let mut edits = Edits::default();
     // What looks at more of the response comes first.
     let gifts = decision
         .gifts
@@ -240,35 +243,36 @@ pub fn stamp<'a, H: Headers + ?Sized>(decision: &'a Decision, response: &H) -> S
         }
         Some(_) => Agreement::Mismatch,
         None => {
-            edits.push(Edit::Replace(
-                app.response_header.as_str(),
-                Cow::Borrowed(&version.label),
-            ));
+            if !decision.is_observed() {
+                let label = Cow::Borrowed(version.label.as_str());
+                edits.push(Edit::Replace(app.response_header.as_str(), label));
+            }
             Agreement::Match
         }
     };
-    if decision.is_observed() {
-        edits.clear();
-    } else if let Some(gifts) = gifts {
-        edits.extend(pin_edits(app, gifts));
+    if let Some(gifts) = gifts
+        && !decision.is_observed()
+    {
+        give_pin(&mut edits, app, gifts);
         edits.extend(override_edit(app, gifts));
     }
     Stamped { edits, agreement }
 }
 
 /// Gives the client its new pin.
-fn pin_edits<'a>(app: &'a App, gifts: &Gifts) -> Vec<Edit<'a>> {
-    let Some(value) = &gifts.pin else {
-        return Vec::new();
+fn give_pin<'a>(edits: &mut Edits<'a>, app: &'a App, gifts: &'a Gifts) {
+    let Some(pin) = &gifts.pin else {
+        return;
     };
-    let pinning = &app.pinning;
-    let cookie = pinning
-        .cookie
-        .as_ref()
-        .map(|cookie| Edit::Append("set-cookie", Cow::Owned(cookie.set(value, gifts.scheme))));
-    let header = pinning.header.as_ref();
-    let header = header.map(|header| Edit::Replace(header.as_str(), Cow::Owned(value.clone())));
-    cookie.into_iter().chain(header).collect()
+    if let Some(cookie) = &app.pinning.cookie {
+        edits.push(Edit::Append(
+            "set-cookie",
+            Cow::Owned(cookie.set(pin, gifts.scheme)),
+        ));
+    }
+    if let Some(header) = &app.pinning.header {
+        edits.push(Edit::Replace(header.as_str(), Cow::Borrowed(pin)));
+    }
 }
 
 /// Holds the tester's token, or lets it go.

@@ -90,6 +90,9 @@ impl Rules {
                 values.get(find(values, &value).ok()?)
             })
             .collect();
+        if keyed.is_empty() && self.unkeyed.0.is_empty() {
+            return None;
+        }
         (0..self.all.len().div_ceil(64)).find_map(|i| {
             let all = keyed
                 .iter()

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use crate::ambient::Ambient;
-use crate::edit::Edit;
+use crate::edit::{Edit, Edits};
 use crate::header::{HeaderName, Headers};
 use crate::mirror::{Mirror, RestoreHost, Signal};
 use crate::request::Request;
@@ -36,7 +36,7 @@ pub struct Verdict<'a> {
     /// What it is.
     pub outcome: Outcome,
     /// What the host shall do to it.
-    pub edits: Vec<Edit<'a>>,
+    pub edits: Edits<'a>,
 }
 
 /// What a request is.
@@ -71,7 +71,7 @@ impl Workload {
     ) -> Verdict<'a> {
         let live = Verdict {
             outcome: Outcome::Live,
-            edits: Vec::new(),
+            edits: Edits::default(),
         };
         let Some(mirror) = &self.mirror else {
             return live;
@@ -85,7 +85,8 @@ impl Workload {
                 ..live
             };
         };
-        let mut edits = vec![Edit::Replace(tag, Cow::Borrowed("true"))];
+        let mut edits = Edits::default();
+        edits.push(Edit::Replace(tag, Cow::Borrowed("true")));
         // A live request that a lagging route sent astray carries another version too. It must reach the app.
         let Signal::Mirrored(original) = signal else {
             return Verdict {

@@ -9,7 +9,7 @@ use common::Around;
 use pinion::ambient::Ambient;
 use pinion::assign::{Layout, Share, Slot};
 use pinion::config::{AccessLog, Config, Edge, Role};
-use pinion::edit::Edit;
+use pinion::edit::{Edit, Edits};
 use pinion::health::{Contended, Memory};
 use pinion::pin::Pin;
 use pinion::policy;
@@ -50,7 +50,7 @@ impl Ambient for World<'_> {
     }
 }
 
-fn apply(edits: Vec<Edit<'_>>, lines: &mut Lines) {
+fn apply(edits: Edits<'_>, lines: &mut Lines) {
     for edit in edits {
         match edit {
             Edit::Append(name, value) => lines.push((name.to_owned(), value.as_bytes().to_vec())),

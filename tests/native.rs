@@ -1,4 +1,4 @@
-//! The filter under the SDK's real dispatcher, in native code: the named cases, what is counted and logged, and what
+//! The filter through the module's entry points, in native code: the named cases, what is counted and logged, and what
 //! an exchange costs in host calls.
 #![cfg(all(feature = "proxy", not(target_arch = "wasm32")))]
 
@@ -46,7 +46,25 @@ fn metrics(end: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_case_holds_through_the_dispatcher() {
+fn streams_that_overlap_are_kept_apart_however_many_there_are() {
+    let versions: Vec<_> = (0..20)
+        .map(|i| json!({"name": format!("v{i}"), "weight": 5}))
+        .collect();
+    let plugin =
+        start(&json!({"apps": [{"name": "shop", "pin": {"follow": "version"}, "versions": versions}]}));
+    for count in [1, 64, 65, 300] {
+        let pins = (0..count).map(|i| format!("pinion-shop=v{}~{NOW}~0~{i}", i % 20));
+        let requests = pins.map(|pin| request(&[("cookie", &pin)])).collect();
+        let stamps = plugin.overlapping(requests, &answer(&[]));
+        for (i, stamped) in stamps.iter().enumerate() {
+            let expected = answer(&[("x-app-version", &format!("v{}", i % 20))]);
+            assert_eq!(*stamped, expected, "{i} of {count}");
+        }
+    }
+}
+
+#[test]
+fn every_case_holds_through_the_entry_points() {
     case::run_all(
         |group, case, now| {
             let plugin = start(&group.config);
@@ -311,15 +329,15 @@ fn an_exchange_costs_these_host_calls() {
         plugin.exchange(request.clone(), by, answer());
         host::calls()
     };
-    let stamped = ["map 2", "replace 2 x-app-version"];
-    let given = ["map 2", "replace 2 x-app-version", "add 2 set-cookie"];
+    let stamped = ["map 2", "add 2 x-app-version"];
+    let given = ["map 2", "add 2 x-app-version", "add 2 set-cookie"];
     for (what, request, by, calls) in [
         (
             "a pinned client",
             request(&[("cookie", &pinned)]),
             Answerer::ViaUpstream,
             [
-                &["map 0", "time", "replace 0 x-app-version", "increment"][..],
+                &["map 0", "time", "add 0 x-app-version", "increment"][..],
                 &stamped,
             ]
             .concat(),
@@ -328,17 +346,13 @@ fn an_exchange_costs_these_host_calls() {
             "a new client",
             request(&[]),
             Answerer::ViaUpstream,
-            [
-                &["map 0", "time", "replace 0 x-app-version", "increment"][..],
-                &given,
-            ]
-            .concat(),
+            [&["map 0", "time", "add 0 x-app-version", "increment"][..], &given].concat(),
         ),
         (
             "a rule",
             request(&[("end-user", "tester")]),
             Answerer::ViaUpstream,
-            [&["map 0", "replace 0 x-app-version", "increment"][..], &stamped].concat(),
+            [&["map 0", "add 0 x-app-version", "increment"][..], &stamped].concat(),
         ),
         (
             "Envoy's own answer",
@@ -346,7 +360,7 @@ fn an_exchange_costs_these_host_calls() {
             Answerer::NoHealthyUpstream,
             vec![
                 "map 0",
-                "replace 0 x-app-version",
+                "add 0 x-app-version",
                 "increment",
                 "map 2",
                 "property response.code_details",
@@ -362,7 +376,7 @@ fn an_exchange_costs_these_host_calls() {
 fn an_exchange_at_a_workload_costs_these_host_calls() {
     let stamp = start(&json!({"stamp": {"from": {"nodeLabel": "version"}}}));
     stamp.exchange(request(&[]), Answerer::ViaUpstream, answer(&[]));
-    let stamped = ["map 2", "replace 2 x-app-version"];
+    let stamped = ["map 2", "add 2 x-app-version"];
     assert_eq!(host::calls(), stamped);
     let both = start(
         &json!({"stamp": {"from": {"nodeLabel": "version"}}, "mirror": {"block": [{"paths": ["/mail"]}]}}),
@@ -378,12 +392,7 @@ fn an_exchange_at_a_workload_costs_these_host_calls() {
             "a mirrored request",
             shadow("/"),
             [
-                &[
-                    "map 0",
-                    "replace 0 x-mirrored",
-                    "replace 0 :authority",
-                    "increment",
-                ][..],
+                &["map 0", "add 0 x-mirrored", "replace 0 :authority", "increment"][..],
                 &stamped,
             ]
             .concat(),
@@ -393,7 +402,7 @@ fn an_exchange_at_a_workload_costs_these_host_calls() {
             shadow("/mail"),
             vec![
                 "map 0",
-                "replace 0 x-mirrored",
+                "add 0 x-mirrored",
                 "increment",
                 "answer",
                 "map 2",

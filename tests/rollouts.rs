@@ -1,4 +1,4 @@
-//! Rollouts under the SDK's dispatcher, as time goes by: gauges that follow a ramp, versions that are ejected and come
+//! Rollouts through the module's entry points, as time goes by: gauges that follow a ramp, versions that are ejected and come
 //! back; and what must hold of any ramp.
 #![cfg(all(feature = "proxy", not(target_arch = "wasm32")))]
 
@@ -315,11 +315,62 @@ fn what_ramps_and_ejections_cost_in_host_calls() {
         for _ in 0..2 {
             plugin.exchange(keyed(), Answerer::ViaUpstream, answer());
         }
-        let routed = ["replace 0 x-app-version", "increment", "map 2"];
-        let stamped = ["replace 2 x-app-version"];
+        let routed = ["add 0 x-app-version", "increment", "map 2"];
+        let stamped = ["add 2 x-app-version"];
         let expected = [asked, &routed, answered, &stamped].concat();
         assert_eq!(host::calls(), expected, "{config}");
     }
+}
+
+#[test]
+fn a_busy_worker_asks_for_the_time_by_ticks_unless_a_ramp_is_on_its_way() {
+    let config = |version: Value| json!({"apps": [{"name": "shop", "versions": [{"name": "v1"}, version], "stable": "v1"}]});
+    let pinned = format!("pinion-shop=v1~{NOW}~0~99999");
+    let request = lines(&[(":method", "GET"), (":path", "/"), ("cookie", &pinned)]);
+    // Whether the filter asked for the time, and whether the pin held.
+    let send = |plugin: &Plugin| {
+        let seen = plugin.exchange(
+            request.clone(),
+            Answerer::ViaUpstream,
+            lines(&[(":status", "200")]),
+        );
+        let asked = host::calls().contains(&"time".to_owned());
+        (asked, first(&seen.response, "set-cookie").is_none())
+    };
+    let asked_of = |plugin: &Plugin, count: usize| (0..count).filter(|_| send(plugin).0).count();
+    let plugin = start(&config(json!({"name": "v2", "weight": 10})));
+    assert_eq!(asked_of(&plugin, 900), 900);
+    host::set_time(NOW + 1);
+    assert_eq!(
+        asked_of(&plugin, 900),
+        900,
+        "it is less than a thousand in each second"
+    );
+    assert!(!plugin.ticks());
+    assert_eq!(asked_of(&plugin, 1000), 100);
+    assert!(plugin.ticks());
+    // Until the next tick no time passes.
+    host::set_time(NOW + 86_400);
+    assert_eq!(send(&plugin), (false, true));
+    plugin.tick();
+    assert_eq!(send(&plugin), (false, false));
+    plugin.tick();
+    assert!(!plugin.ticks(), "one request is not busy");
+    assert_eq!(send(&plugin), (true, false));
+    // With a ramp beside it in the same VM all ask, and when that is over none again.
+    host::set_time(NOW);
+    let ramp = json!({"to": 50, "start": START, "duration": "100s"});
+    let moving = start(&config(json!({"name": "v2", "weight": 0, "ramp": ramp})));
+    for plugin in [&plugin, &moving] {
+        assert_eq!(asked_of(plugin, 2000), 2000);
+    }
+    host::set_time(NOW + 100);
+    moving.tick();
+    assert!(!moving.ticks());
+    assert_eq!(asked_of(&plugin, 2000), 1000);
+    // Whoever had the ticks may go.
+    drop(moving);
+    assert!(send(&plugin).0);
 }
 
 /// An app whose versions beside the stable one are on ramps, each at most at its part of the whole.

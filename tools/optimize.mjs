@@ -1,5 +1,6 @@
-// Makes the module that is shipped of the one that the compiler left: without the exports that it never needs, for a
-// proxy enters the VM for each one that is there, used or not; and optimised.
+// Makes the module that is shipped of the one that the compiler left: optimised, without the exports that it never needs,
+// for a proxy enters the VM for each one that is there, used or not; and with our own pinion_on_X as proxy_on_X in place
+// of the SDK's, which can't be left out before.
 //
 //   node tools/optimize.mjs IN OUT [--without EXPORT]
 //
@@ -9,7 +10,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import binaryen from "binaryen";
 
-// proxy_on_delete looks unused too, but without it the SDK keeps every stream for good.
+// Without proxy_on_delete every stream would be kept for good.
 const KEPT = new Set([
   "memory",
   "_initialize",
@@ -32,13 +33,19 @@ if (values.without !== undefined && !KEPT.delete(values.without)) {
 }
 const before = readFileSync(from);
 const module = binaryen.readBinary(before);
-const names = Array.from({ length: module.getNumExports() }, (_, i) =>
-  binaryen.getExportInfo(module.getExportByIndex(i)).name,
+const found = Array.from({ length: module.getNumExports() }, (_, i) =>
+  binaryen.getExportInfo(module.getExportByIndex(i)),
 );
+const names = found.map(({ name }) => name);
 const missing = [...KEPT].filter((name) => !names.includes(name));
 if (missing.length > 0) {
   console.error(`${from} has no export ${missing.join(", ")}`);
   process.exit(1);
+}
+for (const { name, value } of found.filter(({ name }) => name.startsWith("pinion_on_"))) {
+  const taken = name.replace("pinion", "proxy");
+  module.removeExport(taken);
+  module.addFunctionExport(value, taken);
 }
 names.filter((name) => !KEPT.has(name)).forEach((name) => module.removeExport(name));
 binaryen.setOptimizeLevel(3);

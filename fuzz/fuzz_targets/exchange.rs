@@ -1,4 +1,4 @@
-//! Some random requests and answers in a row through the SDK's dispatcher, against what must hold of every one: at an edge with
+//! Some random requests and answers in a row through the module's entry points, against what must hold of every one: at an edge with
 //! plain pins, at one with signed pins, and at a workload.
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! The module that a proxy loads. It stands apart from the library because the SDK's entry point needs `no_mangle`,
-//! which the library forbids.
+//! The module that a proxy loads. It stands apart from the library because a library that is linked into tests must not
+//! bring the SDK's `_initialize` with it.
 
 #![expect(missing_docs, reason = "the one item is made by the SDK's macro")]
 

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use pinion::assign::Slot;
 use pinion::config::Edge;
-use pinion::edit::Edit;
+use pinion::edit::{Edit, Edits};
 use pinion::policy::{self, Decision};
 
 use crate::load::{self, AnyProxy};
@@ -121,7 +121,7 @@ fn edits(
     writeln!(out, "to the request")?;
     list(out, &policy::request_edits(edge, request.as_slice(), decision))?;
     let response = [(":status", "200")];
-    let mut stamped = decision.map_or(Vec::new(), |decision| {
+    let mut stamped = decision.map_or(Edits::default(), |decision| {
         policy::stamp(decision, response.as_slice()).edits
     });
     if policy::is_asked_why(edge, request.as_slice(), decision, world) {
@@ -131,11 +131,11 @@ fn edits(
     list(out, &stamped)
 }
 
-fn list(out: &mut String, edits: &[Edit<'_>]) -> fmt::Result {
-    if edits.is_empty() {
+fn list(out: &mut String, edits: &Edits<'_>) -> fmt::Result {
+    if edits.iter().next().is_none() {
         writeln!(out, "  nothing is done")?;
     }
-    for edit in edits {
+    for edit in edits.iter() {
         match edit {
             Edit::Append(name, value) => writeln!(out, "  append   {name}: {value}")?,
             Edit::Replace(name, value) => writeln!(out, "  set      {name}: {value}")?,

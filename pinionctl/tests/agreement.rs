@@ -1,4 +1,4 @@
-//! `explain` and the filter say the same: every named case goes through both, the filter under the SDK's own dispatcher.
+//! `explain` and the filter say the same: every named case goes through both, the filter through its entry points.
 
 mod common;
 

@@ -4,7 +4,7 @@ use super::Reason;
 use crate::ambient::Ambient;
 use crate::assign::{Layout, Share, Slot};
 use crate::config::{App, Inbound};
-use crate::explain::{Step, Trace};
+use crate::explain::{Step, Trace, Why};
 use crate::header::Headers;
 use crate::pin::{Ends, Follow, Held, Key, Rejection, Renewal};
 use crate::request::{Cookies, FetchMode, Request, percent_decoded};
@@ -47,16 +47,19 @@ impl Place {
         }
         let rule = app.rules.first(request);
         trace.rule = match rule {
-            Some(i) => Step::Took(Some(i)),
-            None if app.rules.is_empty() => Step::Passed("unconfigured"),
-            None => Step::Passed("unmatched"),
+            Some(i) => Step::took_item(i),
+            None if app.rules.is_empty() => Step::Passed(Why::Unconfigured),
+            None => Step::Passed(Why::Unmatched),
         };
-        match rule.and_then(|i| app.rules.get(i)).map(|rule| &rule.target) {
-            Some(Target::Version(version)) => Place::of(version, Reason::Rule, trace),
-            Some(Target::Split(layout)) => {
-                Client::find(app, request, &mut trace).split(app, request, layout, trace)
-            }
-            None => Client::find(app, request, &mut trace).place(app, request, trace),
+        let split = match rule.and_then(|i| app.rules.get(i)).map(|rule| &rule.target) {
+            Some(Target::Version(version)) => return Place::of(version, Reason::Rule, trace),
+            Some(Target::Split(layout)) => Some(layout),
+            None => None,
+        };
+        let client = Client::find(app, request, &mut trace);
+        match split {
+            Some(layout) => client.split(app, request, layout, trace),
+            None => client.place(app, request, trace),
         }
     }
 }
@@ -65,15 +68,15 @@ impl Place {
 fn inbound<'a, H: Headers + ?Sized, A: Ambient>(
     app: &'a App,
     request: &Request<'_, H, A>,
-) -> Result<&'a VersionRef, &'static str> {
+) -> Result<&'a VersionRef, Why> {
     match app.inbound {
-        Inbound::Strip => Err("stripped"),
+        Inbound::Strip => Err(Why::Stripped),
         Inbound::Keep => {
             let name = request
                 .headers
                 .joined(app.route_header.as_str())
-                .ok_or("absent")?;
-            living(app, &name).ok_or("unknown")
+                .ok_or(Why::Absent)?;
+            living(app, &name).ok_or(Why::Unknown)
         }
     }
 }
@@ -119,14 +122,14 @@ impl Client {
         let pinning = &app.pinning;
         let slot = |(i, key): (usize, &Key)| Some((i, key.slot(&app.name, pinning.epoch, request)?));
         if let Some((i, slot)) = pinning.keys.iter().enumerate().find_map(slot) {
-            trace.key = Step::Took(Some(i));
+            trace.key = Step::took_item(i);
             trace.slot = Some(slot);
             return Client::Keyed(slot);
         }
         trace.key = Step::Passed(if pinning.keys.is_empty() {
-            "unconfigured"
+            Why::Unconfigured
         } else {
-            "absent"
+            Why::Absent
         });
         let now = request.ambient.now();
         let rejected = match carried_pin(app, request, now) {
@@ -137,7 +140,7 @@ impl Client {
             }
             Err(rejected) => rejected,
         };
-        trace.pin = Step::Passed(rejected.map_or("absent", Rejection::as_str));
+        trace.pin = Step::Passed(rejected.map_or(Why::Absent, Why::Rejected));
         if request.is_preflight() {
             return Client::Preflight { rejected };
         }

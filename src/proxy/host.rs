@@ -3,7 +3,7 @@
 //! The SDK's calls panic on a status that the host is not known to give. Here they are made only where it can't.
 
 use std::borrow::Cow;
-use std::cell::{OnceCell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
@@ -12,6 +12,7 @@ use std::time::Duration;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, Bytes, MapType, MetricType};
 
+use super::clock;
 use super::pairs::Pairs;
 use crate::ambient::Ambient;
 use crate::assign::Slot;
@@ -22,53 +23,61 @@ use crate::health::{Contended, Memory};
 use crate::metrics::Metric;
 use crate::shares::Reading;
 
-/// The headers of the message in hand, read from the host when first asked for.
+/// The headers of the message in hand, as they were when they were read.
 pub(super) struct HostHeaders {
     map: MapType,
-    read: OnceCell<Pairs>,
+    pairs: Pairs,
 }
 
 impl HostHeaders {
     pub(super) fn request() -> Self {
-        HostHeaders {
-            map: MapType::HttpRequestHeaders,
-            read: OnceCell::new(),
-        }
+        HostHeaders::read(MapType::HttpRequestHeaders)
     }
 
     pub(super) fn response() -> Self {
-        HostHeaders {
-            map: MapType::HttpResponseHeaders,
-            read: OnceCell::new(),
-        }
+        HostHeaders::read(MapType::HttpResponseHeaders)
     }
 
-    fn pairs(&self) -> &Pairs {
-        self.read.get_or_init(|| Pairs::read(self.map))
+    fn read(map: MapType) -> Self {
+        HostHeaders {
+            map,
+            pairs: Pairs::read(map),
+        }
     }
 
     /// Does what is told to these headers on the host.
     pub(super) fn apply<'a>(&self, edits: impl IntoIterator<Item = Edit<'a>>) {
-        for edit in edits {
-            // The host refuses an edit only outside of the headers' own callback.
-            let _ = match edit {
-                Edit::Append(name, value) => hostcalls::add_map_value_bytes(self.map, name, value.as_bytes()),
-                Edit::Replace(name, value) => {
-                    hostcalls::set_map_value_bytes(self.map, name, Some(value.as_bytes()))
-                }
-                Edit::Remove(name) => hostcalls::remove_map_value(self.map, name),
-            };
-        }
+        // Only before the first edit are the headers known to be as they were read.
+        let mut are_as_read = !self.pairs.is_empty();
+        edits.into_iter().for_each(|edit| {
+            let spared = are_as_read && matches!(edit, Edit::Replace(name, _) if self.first(name).is_none());
+            self.make(&edit, spared);
+            are_as_read = false;
+        });
+    }
+
+    /// Makes an edit; where there is nothing to replace, the host is spared to look for it.
+    fn make(&self, edit: &Edit<'_>, is_absent: bool) {
+        // The host refuses an edit only outside of the headers' own callback.
+        let _ = match edit {
+            Edit::Replace(name, value) if !is_absent => {
+                hostcalls::set_map_value_bytes(self.map, name, Some(value.as_bytes()))
+            }
+            Edit::Append(name, value) | Edit::Replace(name, value) => {
+                hostcalls::add_map_value_bytes(self.map, name, value.as_bytes())
+            }
+            Edit::Remove(name) => hostcalls::remove_map_value(self.map, name),
+        };
     }
 }
 
 impl Headers for HostHeaders {
     fn all(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.pairs().iter()
+        self.pairs.iter()
     }
 
     fn lines<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.pairs().named(name.as_bytes())
+        self.pairs.named(name.as_bytes())
     }
 }
 
@@ -77,10 +86,7 @@ pub(super) struct World;
 
 impl Ambient for World {
     fn now(&self) -> u64 {
-        hostcalls::get_current_time()
-            .ok()
-            .and_then(|now| now.duration_since(std::time::UNIX_EPOCH).ok())
-            .map_or(0, |since| since.as_secs())
+        clock::now()
     }
 
     fn draw(&self) -> Slot {

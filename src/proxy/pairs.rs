@@ -4,6 +4,9 @@
 //! itself does. The form is that of the Proxy-Wasm ABI 0.2.1, section "Serialization": how many pairs there are, the
 //! sizes of each name and value, then the texts, each with a NUL behind it; numbers are 32 bits, little endian.
 
+use std::cell::RefCell;
+
+use memchr::arch::all::is_equal;
 use proxy_wasm::types::MapType;
 
 #[link(wasm_import_module = "env")]
@@ -17,105 +20,134 @@ const OK: u32 = 0;
 /// The headers of one message.
 pub(super) struct Pairs {
     block: Vec<u8>,
-    lines: Vec<Line>,
 }
 
-/// Where a name and, behind a NUL, its value lie in the block: where they start, and their sizes.
-struct Line {
-    start: u32,
-    name: u32,
-    value: u32,
+thread_local! {
+    /// What the host gets to fill while headers are read.
+    static ROOM: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+    /// The block of a message before, which the next one takes.
+    static SPARE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The largest block that is kept for the next message.
+const MAX_SPARE: usize = 64 * 1024;
+
+/// Memory of so many bytes for the host to fill, if headers are read now.
+pub(super) fn room(size: usize) -> Option<*mut u8> {
+    ROOM.with_borrow_mut(|room| {
+        let room = room.as_mut()?;
+        room.resize(size, 0);
+        Some(room.as_mut_ptr())
+    })
+}
+
+impl Drop for Pairs {
+    fn drop(&mut self) {
+        if self.block.capacity() <= MAX_SPARE {
+            SPARE.set(std::mem::take(&mut self.block));
+        }
+    }
 }
 
 impl Pairs {
     /// Reads all headers of the message in hand; none where the host has none to give.
     pub(super) fn read(map: MapType) -> Self {
+        ROOM.set(Some(SPARE.take()));
         let mut data = std::ptr::null_mut();
         let mut size = 0;
         // SAFETY: both point to places of the right type, which live until the call is over.
         let status = unsafe { proxy_get_header_map_pairs(map, &mut data, &mut size) };
-        if status != OK || data.is_null() {
-            return Pairs::of(Vec::new());
+        let mut block = ROOM.take().unwrap_or_default();
+        if status != OK || data != block.as_mut_ptr() || size != block.len() {
+            block.clear();
         }
-        // SAFETY: the host took the block from `proxy_on_memory_allocate`, which the SDK makes with this allocator, with
-        // this size as its capacity; it has filled all of it, and it is ours now.
-        Pairs::of(unsafe { Vec::from_raw_parts(data, size, size) })
+        Pairs { block }
     }
 
-    fn of(block: Vec<u8>) -> Self {
-        let lines = lines(&block).unwrap_or_default();
-        Pairs { block, lines }
+    /// Whether there is none, as where the host has none to give.
+    pub(super) fn is_empty(&self) -> bool {
+        self.block.is_empty()
     }
 
     /// Each name and value, in the order of arrival.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.lines.iter().map(|line| (self.name(line), self.value(line)))
+        self.lines()
+            .map(|line| (self.text(line.name), self.text(line.value)))
     }
 
     /// The values of a name, in the order of arrival.
     pub(super) fn named<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        let mut left = self.lines.as_slice();
-        std::iter::from_fn(move || self.next(&mut left, name))
+        let mut lines = self.lines();
+        std::iter::from_fn(move || self.next(&mut lines, name))
     }
 
     /// The next value of a name; a loop of its own, as most of what a request costs here is looked up by it.
-    fn next(&self, left: &mut &[Line], name: &[u8]) -> Option<&[u8]> {
-        while let Some((line, rest)) = left.split_first() {
-            *left = rest;
-            // Most names differ in length already.
-            if line.name as usize == name.len() && is_same(self.name(line), name) {
-                return Some(self.value(line));
-            }
+    fn next(&self, lines: &mut Lines<'_>, name: &[u8]) -> Option<&[u8]> {
+        // Most names differ in length already.
+        let line = lines.find(|line| line.name.size == name.len() && is_equal(self.text(line.name), name))?;
+        Some(self.text(line.value))
+    }
+
+    fn lines(&self) -> Lines<'_> {
+        let sizes = sizes(&self.block).unwrap_or_default();
+        Lines {
+            sizes: sizes.iter(),
+            start: 4 + 8 * sizes.len(),
         }
-        None
-    }
-
-    fn name(&self, line: &Line) -> &[u8] {
-        self.text(line.start, line.name)
-    }
-
-    fn value(&self, line: &Line) -> &[u8] {
-        self.text(line.start.wrapping_add(line.name).wrapping_add(1), line.value)
     }
 
     /// What lies there; nothing where the block ends before.
-    fn text(&self, start: u32, size: u32) -> &[u8] {
+    fn text(&self, Place { start, size }: Place) -> &[u8] {
         let end = start.wrapping_add(size);
-        self.block.get(start as usize..end as usize).unwrap_or_default()
+        self.block.get(start..end).unwrap_or_default()
     }
 }
 
-/// Whether two names of one length are the same, by words: the target has no call for it but one by bytes.
-fn is_same(a: &[u8], b: &[u8]) -> bool {
-    let ((a_words, a_rest), (b_words, b_rest)) = (a.as_chunks(), b.as_chunks());
-    a_words
-        .iter()
-        .zip(b_words)
-        .all(|(a, b)| u64::from_le_bytes(*a) == u64::from_le_bytes(*b))
-        && a_rest == b_rest
+/// The sizes of each name and value.
+fn sizes(block: &[u8]) -> Option<&[[u8; 8]]> {
+    let (count, rest) = block.split_first_chunk()?;
+    let size = (u32::from_le_bytes(*count) as usize).checked_mul(8)?;
+    let (sizes, _) = rest.split_at_checked(size)?;
+    Some(sizes.as_chunks().0)
 }
 
-/// Where everything lies, as the sizes say.
-fn lines(block: &[u8]) -> Option<Vec<Line>> {
-    let (count, rest) = block.split_first_chunk()?;
-    let count = u32::from_le_bytes(*count);
-    let (sizes, _) = rest.split_at_checked((count as usize).checked_mul(8)?)?;
-    let (sizes, _) = sizes.as_chunks::<8>();
-    let mut start = 4 + 8 * count;
-    let lines = sizes.iter().map(|[a, b, c, d, e, f, g, h]| {
-        let line = Line {
-            start,
-            name: u32::from_le_bytes([*a, *b, *c, *d]),
-            value: u32::from_le_bytes([*e, *f, *g, *h]),
+/// Where each line lies, as the sizes say.
+struct Lines<'a> {
+    sizes: std::slice::Iter<'a, [u8; 8]>,
+    start: usize,
+}
+
+/// Where a name and its value lie in a block.
+struct Line {
+    name: Place,
+    value: Place,
+}
+
+#[derive(Clone, Copy)]
+struct Place {
+    start: usize,
+    size: usize,
+}
+
+impl Iterator for Lines<'_> {
+    type Item = Line;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Line> {
+        let [a, b, c, d, e, f, g, h] = self.sizes.next()?;
+        let size = |bytes| u32::from_le_bytes(bytes) as usize;
+        let name = Place {
+            start: self.start,
+            size: size([*a, *b, *c, *d]),
         };
         // Each text has a NUL behind it.
-        start = start
-            .wrapping_add(line.name)
-            .wrapping_add(line.value)
-            .wrapping_add(2);
-        line
-    });
-    Some(lines.collect())
+        let value = Place {
+            start: name.start.wrapping_add(name.size).wrapping_add(1),
+            size: size([*e, *f, *g, *h]),
+        };
+        self.start = value.start.wrapping_add(value.size).wrapping_add(1);
+        Some(Line { name, value })
+    }
 }
 
 #[cfg(test)]
@@ -123,7 +155,9 @@ mod tests {
     use super::*;
 
     fn pairs(block: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let pairs = Pairs::of(block.to_vec());
+        let pairs = Pairs {
+            block: block.to_vec(),
+        };
         pairs
             .iter()
             .map(|(name, value)| (name.to_vec(), value.to_vec()))

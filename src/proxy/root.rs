@@ -5,11 +5,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use log::{error, info, warn};
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::ContextType;
+use proxy_wasm::traits::{Context, RootContext};
 
+use super::clock::{self, Exact};
 use super::host::{self, World};
-use super::stream::{Served, Stream};
+use super::stream::Served;
+use super::streams;
 use crate::ambient::Ambient;
 use crate::config::{App, Conduct, Config, Edge, Role};
 use crate::shares::{Owner, Shares};
@@ -22,20 +23,41 @@ thread_local! {
 }
 
 /// How often the gauges follow a ramp.
-const TICK: Duration = Duration::from_secs(1);
+const FOLLOW: Duration = Duration::from_secs(1);
 
 pub(super) struct Root {
     id: Owner,
     served: Option<Rc<Served>>,
+    /// Whether a ramp is on its way, which the gauges follow.
+    ramps: bool,
+    exact: Option<Exact>,
 }
 
 impl Root {
     pub(super) fn new(id: Owner) -> Self {
-        Root { id, served: None }
+        Root {
+            id,
+            served: None,
+            ramps: false,
+            exact: None,
+        }
     }
 
     fn edge(&self) -> Option<&Edge> {
         self.served.as_ref()?.config.edge()
+    }
+
+    /// Has the clock kept as this configuration needs it from now on.
+    fn keep_time(&mut self) {
+        let Some(edge) = self.edge() else {
+            return;
+        };
+        let now = World.now();
+        let ramps = edge.settled_at().is_some_and(|end| end > now);
+        let watched = edge.apps().any(|app| app.outlier_detection.is_some());
+        host::tick_every(if ramps { FOLLOW } else { Duration::ZERO });
+        self.ramps = ramps;
+        self.exact = (ramps || watched).then(Exact::new);
     }
 }
 
@@ -43,6 +65,7 @@ impl Context for Root {}
 
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
+        clock::stop();
         let config = match Config::parse(&host::configuration(size), &World) {
             Ok(config) => config,
             Err(errors) => {
@@ -56,41 +79,41 @@ impl RootContext for Root {
         for warning in &config.warnings {
             warn!("{warning}");
         }
-        self.served = Some(Rc::new(Served::new(config)));
+        let served = Rc::new(Served::new(config));
+        streams::serve(self.id, served.clone());
+        self.served = Some(served);
         if let Some(edge) = self.edge() {
             host::show(SHARES.with_borrow_mut(|shares| shares.publish(self.id, edge, World.now())));
-            if edge.settled_at().is_some() {
-                host::tick_every(TICK);
-            }
             for watch in edge.apps().filter_map(|app| app.outlier_detection.as_ref()) {
                 watch.prepare(&World);
             }
         }
+        self.keep_time();
         true
     }
 
     fn on_tick(&mut self) {
-        if let Some(edge) = self.edge() {
+        if let Some(edge) = self.edge().filter(|_| self.ramps) {
             let now = World.now();
             host::show(SHARES.with_borrow(|shares| shares.refresh(self.id, edge, now)));
             if edge.settled_at().is_none_or(|end| end <= now) {
-                host::tick_every(Duration::ZERO);
+                self.keep_time();
             }
+        } else if !clock::on_tick() {
+            host::tick_every(Duration::ZERO);
         }
     }
+}
 
-    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        SHARES.with_borrow_mut(Shares::serve);
-        Some(Box::new(Stream::new(self.served.clone())))
-    }
-
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
-    }
+/// Notes that this VM serves streams.
+pub(super) fn note_stream() {
+    SHARES.with_borrow_mut(Shares::serve);
 }
 
 impl Drop for Root {
     fn drop(&mut self) {
+        streams::forget(self.id);
+        clock::stop();
         // While a thread ends, its shares may be gone before its roots are.
         let readings = SHARES.try_with(|shares| shares.borrow_mut().withdraw(self.id));
         host::show(readings.unwrap_or_default());

@@ -3,7 +3,6 @@
 use std::rc::Rc;
 
 use log::{info, warn};
-use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use super::counters::Counters;
@@ -58,10 +57,8 @@ impl Stream {
     }
 }
 
-impl Context for Stream {}
-
-impl HttpContext for Stream {
-    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+impl Stream {
+    pub(super) fn on_request_headers(&mut self) -> Action {
         #[cfg(feature = "panic-on-demand")]
         panic_on_demand();
         match self.served.as_deref().map(Served::role) {
@@ -72,12 +69,12 @@ impl HttpContext for Stream {
                 self.explains = policy::is_asked_why(edge, &headers, self.decision.as_ref(), &World);
                 Action::Continue
             }
-            Some(Role::Workload(workload)) => judge(workload),
-            None => Action::Continue,
+            Some(Role::Workload(workload)) if workload.mirror.is_some() => judge(workload),
+            _ => Action::Continue,
         }
     }
 
-    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+    pub(super) fn on_response_headers(&mut self) -> Action {
         match (self.served.as_deref().map(Served::role), &self.decision) {
             (Some(Role::Edge(_)), Some(decision)) => answered(decision),
             (Some(Role::Workload(workload)), _) => stamp_served(workload),

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from cost import exchange
+from cost import BUSY, exchange
 from cost.scenarios import HOST, Asked, Scenario
 from harness import bootstrap as make
 from harness.envoy import MODULE, TOOLS
@@ -105,7 +105,7 @@ def pinion(config: dict, workers: int = 1) -> Proxy:
 
 
 def own_calls(config: dict, asked: Asked, now: int) -> Proxy:
-    """The filter's own host calls for this request, as it makes them now, without what it thinks in between."""
-    _, seen = exchange(MODULE, Scenario("", config, asked), now)
+    """A busy filter's own host calls for this request, as it makes them now, without what it thinks in between."""
+    _, seen = exchange(MODULE, Scenario("", config, asked), now, before=BUSY)
     lines = ["\t".join(call.said) for call in seen.calls if call.said != ("(end)",)]
     return Proxy((make.pinion("".join(f"{line}\n" for line in lines)),), REPLAY)

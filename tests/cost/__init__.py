@@ -27,8 +27,13 @@ def lines(asked: Asked, path: str) -> Lines:
     return [*pseudo, *asked.headers, *added]
 
 
-def exchange(module: Path, scenario: Scenario, now: int = NOW) -> tuple[Host, Exchange]:
-    """The third exchange of its kind in a VM: the first defines counters, and the second may still grow a table."""
+BUSY = 1000
+"""After so many requests in a second a worker leaves the clock to its ticks."""
+
+
+def exchange(module: Path, scenario: Scenario, now: int = NOW, before: int = 2) -> tuple[Host, Exchange]:
+    """An exchange in a VM that has had so many of its kind: the first defines counters, and the second may still grow a
+    table."""
     vm = host(module, scenario.config, now)
-    paths = itertools.islice(itertools.cycle(scenario.asked.paths), 3)
+    paths = itertools.islice(itertools.cycle(scenario.asked.paths), before + 1)
     return vm, [vm.exchange(lines(scenario.asked, path), ANSWER) for path in paths][-1]

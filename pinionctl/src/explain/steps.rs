@@ -3,8 +3,8 @@
 use std::fmt::{self, Write};
 
 use pinion::config::{App, Inbound};
-use pinion::explain::Step;
-use pinion::pin::{Follow, Key};
+use pinion::explain::{Step, Why};
+use pinion::pin::{Follow, Key, Rejection};
 use pinion::policy::{Decision, Reason};
 use pinion::request::Limit;
 use pinion::rule::Target;
@@ -68,14 +68,16 @@ fn by_override(decision: &Decision) -> String {
     let app = &decision.app;
     match decision.trace.asked {
         Step::Took(_) => format!("decides: {} was asked for, by who may", decision.version),
-        Step::Passed("unconfigured") => "not configured, so that nobody can ask".to_owned(),
-        Step::Passed("denied") => "asked for, by who may not or with nothing that is understood".to_owned(),
-        Step::Passed("unknown") => format!(
+        Step::Passed(Why::Unconfigured) => "not configured, so that nobody can ask".to_owned(),
+        Step::Passed(Why::Denied) => {
+            "asked for, by who may not or with nothing that is understood".to_owned()
+        }
+        Step::Passed(Why::Unknown) => format!(
             "asks for a version that {} does not have, or that is retired",
             app.name
         ),
-        Step::Passed("unasked") => "nobody asks".to_owned(),
-        Step::Passed(other) => other.to_owned(),
+        Step::Passed(Why::Unasked) => "nobody asks".to_owned(),
+        Step::Passed(other) => other.as_str().to_owned(),
         Step::Unreached => UNREACHED.to_owned(),
     }
 }
@@ -85,9 +87,9 @@ fn by_inbound(decision: &Decision) -> String {
     match (decision.trace.inbound, decision.app.inbound) {
         (Step::Took(_), _) => format!("decides: {header} names {}", decision.version),
         (Step::Passed(_), Inbound::Strip) => format!("strip: what {header} says counts for nothing"),
-        (Step::Passed("absent"), _) => format!("no {header} came"),
-        (Step::Passed("unknown"), _) => format!("{header} names no version, or a retired one"),
-        (Step::Passed(other), _) => other.to_owned(),
+        (Step::Passed(Why::Absent), _) => format!("no {header} came"),
+        (Step::Passed(Why::Unknown), _) => format!("{header} names no version, or a retired one"),
+        (Step::Passed(other), _) => other.as_str().to_owned(),
         (Step::Unreached, _) => UNREACHED.to_owned(),
     }
 }
@@ -96,7 +98,7 @@ fn by_rule(decision: &Decision) -> String {
     let (app, version) = (&decision.app, &decision.version);
     match decision.trace.rule {
         Step::Took(item) => {
-            let i = item.unwrap_or_default();
+            let i = usize::from(item.unwrap_or_default());
             match app.rules.get(i).map(|rule| &rule.target) {
                 Some(Target::Split(_)) => {
                     format!("decides: rules[{i}] matches, whose split sends the slot below to {version}")
@@ -104,12 +106,12 @@ fn by_rule(decision: &Decision) -> String {
                 _ => format!("decides: rules[{i}] matches"),
             }
         }
-        Step::Passed("unconfigured") => "there are none".to_owned(),
-        Step::Passed("unmatched") => match app.rules.len() {
+        Step::Passed(Why::Unconfigured) => "there are none".to_owned(),
+        Step::Passed(Why::Unmatched) => match app.rules.len() {
             1 => "rules[0] does not match".to_owned(),
             count => format!("none of the {count} matches"),
         },
-        Step::Passed(other) => other.to_owned(),
+        Step::Passed(other) => other.as_str().to_owned(),
         Step::Unreached => UNREACHED.to_owned(),
     }
 }
@@ -118,7 +120,7 @@ fn by_key(decision: &Decision, world: &World) -> String {
     let keys = &decision.app.pinning.keys;
     match decision.trace.key {
         Step::Took(item) => {
-            let i = item.unwrap_or_default();
+            let i = usize::from(item.unwrap_or_default());
             let what = keys.get(i).map_or_else(String::new, named);
             format!(
                 "{} {what} (key[{i}]) stands at {}",
@@ -126,12 +128,12 @@ fn by_key(decision: &Decision, world: &World) -> String {
                 place(decision, world)
             )
         }
-        Step::Passed("unconfigured") => "not configured".to_owned(),
-        Step::Passed("absent") => {
+        Step::Passed(Why::Unconfigured) => "not configured".to_owned(),
+        Step::Passed(Why::Absent) => {
             let names: Vec<_> = keys.iter().map(named).collect();
             format!("there is no {}", names.join(", no "))
         }
-        Step::Passed(other) => other.to_owned(),
+        Step::Passed(other) => other.as_str().to_owned(),
         Step::Unreached => UNREACHED.to_owned(),
     }
 }
@@ -153,25 +155,29 @@ fn by_pin(decision: &Decision, world: &World) -> String {
             place(decision, world),
             stays(decision, world)
         ),
-        Step::Passed("absent") => "none came".to_owned(),
-        Step::Passed(cause) => format!("does not hold ({cause}): {}", rejected(cause, &decision.app)),
+        Step::Passed(Why::Absent) => "none came".to_owned(),
+        Step::Passed(Why::Rejected(cause)) => format!(
+            "does not hold ({}): {}",
+            cause.as_str(),
+            rejected(cause, &decision.app)
+        ),
+        Step::Passed(other) => other.as_str().to_owned(),
         Step::Unreached => UNREACHED.to_owned(),
     }
 }
 
-fn rejected(cause: &str, app: &App) -> String {
+fn rejected(cause: Rejection, app: &App) -> String {
     match cause {
-        "oversized" => "there are too many cookies, and none was read".to_owned(),
-        "malformed" => "it is not as this filter writes pins here".to_owned(),
-        "unsigned" => "it has no seal, where pins are sealed".to_owned(),
-        "key" => "its seal is of a key that is not configured".to_owned(),
-        "forged" => "its seal proves nothing: it was changed, or made for another app".to_owned(),
-        "epoch" => format!("it is of another epoch than {}", app.pinning.epoch),
-        "expired" => format!("it is older than {} seconds", app.pinning.ttl),
-        "future" => "it was made later than this request came".to_owned(),
-        "unknown" => format!("it names a version that {} does not have", app.name),
-        "retired" => "it names a retired version".to_owned(),
-        other => other.to_owned(),
+        Rejection::Oversized => "there are too many cookies, and none was read".to_owned(),
+        Rejection::Malformed => "it is not as this filter writes pins here".to_owned(),
+        Rejection::Unsigned => "it has no seal, where pins are sealed".to_owned(),
+        Rejection::UnknownKey => "its seal is of a key that is not configured".to_owned(),
+        Rejection::Forged => "its seal proves nothing: it was changed, or made for another app".to_owned(),
+        Rejection::Epoch => format!("it is of another epoch than {}", app.pinning.epoch),
+        Rejection::Expired => format!("it is older than {} seconds", app.pinning.ttl),
+        Rejection::Future => "it was made later than this request came".to_owned(),
+        Rejection::Unknown => format!("it names a version that {} does not have", app.name),
+        Rejection::Retired => "it names a retired version".to_owned(),
     }
 }
 

@@ -1,5 +1,5 @@
-//! A Proxy-Wasm host in native code: the ABI's functions as symbols that the SDK links to, so that its real
-//! dispatcher runs the filter in a test. Each thread has a host of its own, as each Envoy worker has a VM.
+//! A Proxy-Wasm host in native code: the ABI's functions as symbols that the filter and the SDK link to, so that the
+//! module's own entry points run in a test. Each thread has a host of its own, as each Envoy worker has a VM.
 //!
 //! It keeps to what Envoy was seen to do: names are lower case, a single read gives the first line, a header call
 //! outside of its callback fails.
@@ -18,16 +18,17 @@ const SERIALIZATION_FAILURE: u32 = 3;
 const CAS_MISMATCH: u32 = 8;
 const INTERNAL_FAILURE: u32 = 10;
 
-/// The SDK's exports, as a host calls them.
+/// What the module exports, as a host calls it; some of it under the names that it has before it is optimized.
 mod exports {
     unsafe extern "C" {
-        pub safe fn proxy_on_context_create(context: u32, root: u32);
+        pub safe fn pinion_on_context_create(context: u32, root: u32);
         pub safe fn proxy_on_vm_start(context: u32, size: usize) -> bool;
         pub safe fn proxy_on_configure(context: u32, size: usize) -> bool;
-        pub safe fn proxy_on_request_headers(context: u32, headers: usize, end: bool) -> u32;
-        pub safe fn proxy_on_response_headers(context: u32, headers: usize, end: bool) -> u32;
+        pub safe fn pinion_on_request_headers(context: u32, headers: usize, end: bool) -> u32;
+        pub safe fn pinion_on_response_headers(context: u32, headers: usize, end: bool) -> u32;
         pub safe fn proxy_on_tick(context: u32);
-        pub safe fn proxy_on_delete(context: u32);
+        pub safe fn pinion_on_delete(context: u32);
+        pub safe fn pinion_on_memory_allocate(size: usize) -> *mut u8;
     }
 }
 
@@ -88,7 +89,7 @@ impl Plugin {
             state.root = state.contexts;
             state.contexts
         });
-        exports::proxy_on_context_create(root, 0);
+        exports::pinion_on_context_create(root, 0);
         let taken =
             exports::proxy_on_vm_start(root, 0) && exports::proxy_on_configure(root, configuration.len());
         if taken { Ok(Plugin { root }) } else { Err(logs()) }
@@ -112,7 +113,7 @@ impl Plugin {
         let stream = self.stream(by);
         let mut action = 0;
         let upstream = in_phase(0, request, |size| {
-            action = exports::proxy_on_request_headers(stream, size, true);
+            action = exports::pinion_on_request_headers(stream, size, true);
         });
         let blocked = STATE.with_borrow(|state| state.blocked);
         assert_eq!(
@@ -130,6 +131,24 @@ impl Plugin {
             filter_state: STATE.with_borrow(|state| state.filter_state.clone()),
             blocked,
         }
+    }
+
+    /// Sends all requests through before the first answer comes back. What each answer carries then.
+    pub fn overlapping(&self, requests: Vec<Lines>, answer: &Lines) -> Vec<Lines> {
+        let streams: Vec<_> = requests
+            .into_iter()
+            .map(|request| {
+                let stream = self.stream(Answerer::ViaUpstream);
+                in_phase(0, request, |size| {
+                    exports::pinion_on_request_headers(stream, size, true);
+                });
+                stream
+            })
+            .collect();
+        streams
+            .into_iter()
+            .map(|stream| respond(stream, answer.clone()))
+            .collect()
     }
 
     /// Where the next requests come from: the claims of their token and the client's address.
@@ -151,6 +170,7 @@ impl Plugin {
 
     fn stream(&self, by: Answerer) -> u32 {
         let stream = STATE.with_borrow_mut(|state| {
+            state.root = self.root;
             state.calls.clear();
             state.filter_state.clear();
             state.blocked = false;
@@ -158,16 +178,16 @@ impl Plugin {
             state.code_details = by.code_details();
             state.contexts
         });
-        exports::proxy_on_context_create(stream, self.root);
+        exports::pinion_on_context_create(stream, self.root);
         stream
     }
 }
 
 impl Drop for Plugin {
     fn drop(&mut self) {
-        // After a panic the dispatcher's cells may still be borrowed, and a second panic would hide the first.
+        // After a panic the module's cells may still be borrowed, and a second panic would hide the first.
         if !std::thread::panicking() {
-            exports::proxy_on_delete(self.root);
+            exports::pinion_on_delete(self.root);
         }
     }
 }
@@ -199,9 +219,9 @@ pub fn metrics() -> BTreeMap<String, i64> {
 
 fn respond(stream: u32, answer: Lines) -> Lines {
     let response = in_phase(2, answer, |size| {
-        exports::proxy_on_response_headers(stream, size, true);
+        exports::pinion_on_response_headers(stream, size, true);
     });
-    exports::proxy_on_delete(stream);
+    exports::pinion_on_delete(stream);
     response
 }
 
@@ -232,13 +252,14 @@ unsafe fn raw(data: *const u8, size: usize) -> Vec<u8> {
     unsafe { std::slice::from_raw_parts(data, size).to_vec() }
 }
 
-/// Hands bytes to the filter, which frees them as a Vec.
+/// Hands bytes to the filter, in memory that it allocates.
 unsafe fn give(value: Vec<u8>, data: *mut *mut u8, size: *mut usize) -> u32 {
-    let value = value.into_boxed_slice();
-    // SAFETY: the SDK passes pointers to its own locals.
+    let room = exports::pinion_on_memory_allocate(value.len());
+    // SAFETY: the filter passes pointers to its own locals, and gives as much memory as is asked for.
     unsafe {
+        room.copy_from_nonoverlapping(value.as_ptr(), value.len());
         *size = value.len();
-        *data = Box::into_raw(value).cast();
+        *data = room;
     }
     OK
 }
@@ -545,12 +566,15 @@ unsafe extern "C" fn proxy_increment_metric(id: u32, offset: i64) -> u32 {
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_record_metric(id: u32, value: u64) -> u32 {
-    STATE.with_borrow_mut(|state| match state.metrics.get_mut(id as usize - 1) {
-        Some((_, metric)) => {
-            *metric = i64::try_from(value).expect("fits");
-            OK
+    STATE.with_borrow_mut(|state| {
+        state.calls.push("record".to_owned());
+        match state.metrics.get_mut(id as usize - 1) {
+            Some((_, metric)) => {
+                *metric = i64::try_from(value).expect("fits");
+                OK
+            }
+            None => NOT_FOUND,
         }
-        None => NOT_FOUND,
     })
 }
 

@@ -1,5 +1,5 @@
-//! What pinion's tests share: the named cases of `tests/cases/`, and a Proxy-Wasm host in native code under which the
-//! SDK's own dispatcher runs.
+//! What pinion's tests share: the named cases of `tests/cases/`, and a Proxy-Wasm host in native code that calls
+//! the module's entry points.
 
 pub mod case;
 #[cfg(not(target_arch = "wasm32"))]
