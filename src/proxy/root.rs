@@ -30,6 +30,7 @@ pub(super) struct Root {
     served: Option<Rc<Served>>,
     /// Whether a ramp is on its way, which the gauges follow.
     ramps: bool,
+    /// Meanwhile, and where ejections are shared.
     exact: Option<Exact>,
 }
 
@@ -49,12 +50,10 @@ impl Root {
 
     /// Has the clock kept as this configuration needs it from now on.
     fn keep_time(&mut self) {
-        let Some(edge) = self.edge() else {
-            return;
-        };
-        let now = World.now();
-        let ramps = edge.settled_at().is_some_and(|end| end > now);
-        let watched = edge.apps().any(|app| app.outlier_detection.is_some());
+        let end = self.edge().and_then(Edge::settled_at);
+        let ramps = end.is_some_and(|end| end > World.now());
+        let watched = |edge: &Edge| edge.apps().any(|app| app.outlier_detection.is_some());
+        let watched = self.edge().is_some_and(watched);
         host::tick_every(if ramps { FOLLOW } else { Duration::ZERO });
         self.ramps = ramps;
         self.exact = (ramps || watched).then(Exact::new);
