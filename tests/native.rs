@@ -46,6 +46,30 @@ fn metrics(end: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_client_s_route_header_is_worth_nothing_even_where_headers_can_t_be_read() {
+    let plugin = start(
+        &json!({"apps": [{"name": "shop", "versions": [{"name": "v1"}, {"name": "v2", "weight": 0}]}]}),
+    );
+    let forged = || request(&[("x-app-version", "v2")]);
+    host::withhold(true);
+    let seen = plugin.exchange(forged(), Answerer::ViaUpstream, answer(&[]));
+    host::withhold(false);
+    assert_eq!(
+        seen.upstream,
+        plugin
+            .exchange(forged(), Answerer::ViaUpstream, answer(&[]))
+            .upstream
+    );
+    assert_eq!(
+        seen.upstream
+            .iter()
+            .filter(|(name, _)| name == "x-app-version")
+            .count(),
+        1
+    );
+}
+
+#[test]
 fn streams_that_overlap_are_kept_apart_however_many_there_are() {
     let versions: Vec<_> = (0..20)
         .map(|i| json!({"name": format!("v{i}"), "weight": 5}))

@@ -47,20 +47,14 @@ impl HostHeaders {
 
     /// Does what is told to these headers on the host.
     pub(super) fn apply<'a>(&self, edits: impl IntoIterator<Item = Edit<'a>>) {
-        // Only before the first edit are the headers known to be as they were read.
-        let mut are_as_read = !self.pairs.is_empty();
-        edits.into_iter().for_each(|edit| {
-            let spared = are_as_read && matches!(edit, Edit::Replace(name, _) if self.first(name).is_none());
-            self.make(&edit, spared);
-            are_as_read = false;
-        });
+        edits.into_iter().for_each(|edit| self.make(&edit));
     }
 
-    /// Makes an edit; where there is nothing to replace, the host is spared to look for it.
-    fn make(&self, edit: &Edit<'_>, is_absent: bool) {
+    fn make(&self, edit: &Edit<'_>) {
         // The host refuses an edit only outside of the headers' own callback.
         let _ = match edit {
-            Edit::Replace(name, value) if !is_absent => {
+            // Where there is nothing to replace, the host need not look for it. No two edits are of one name.
+            Edit::Replace(name, value) if self.pairs.is_empty() || self.first(name).is_some() => {
                 hostcalls::set_map_value_bytes(self.map, name, Some(value.as_bytes()))
             }
             Edit::Append(name, value) | Edit::Replace(name, value) => {

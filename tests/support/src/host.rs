@@ -44,6 +44,8 @@ struct State {
     source: String,
     filter_state: BTreeMap<String, String>,
     blocked: bool,
+    /// Whether headers can't be read.
+    withheld: bool,
     metrics: Vec<(String, i64)>,
     logs: Vec<String>,
     calls: Vec<String>,
@@ -197,6 +199,11 @@ pub fn forget() {
     STATE.with_borrow_mut(|state| state.shared.clear());
 }
 
+/// Has no header map given out any more, or again. Envoy was never seen to do so.
+pub fn withhold(withheld: bool) {
+    STATE.with_borrow_mut(|state| state.withheld = withheld);
+}
+
 /// Sets the clock, in Unix seconds.
 pub fn set_time(now: u64) {
     STATE.with_borrow_mut(|state| state.nanoseconds = now * 1_000_000_000);
@@ -323,6 +330,9 @@ unsafe extern "C" fn proxy_get_buffer_bytes(
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32 {
+    if STATE.with_borrow(|state| state.withheld) {
+        return INTERNAL_FAILURE;
+    }
     let mut out = Vec::new();
     let status = with_headers(map, format!("map {map}"), |lines| {
         out = case::serialized(lines);
