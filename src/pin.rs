@@ -211,12 +211,17 @@ impl<'a> Pin<'a> {
     /// The pin's value, sealed where there are keys.
     #[must_use]
     pub fn written(&self, app: &str, keys: Option<&Keys>) -> String {
-        let mut text = String::with_capacity(96);
-        self.write_parts("~", &mut text);
+        let mut text = self.unsealed();
         if let Some(keys) = keys {
             let seal = keys.seal(app, self);
             text.extend(["~", seal.key_id(), "~", seal.mac()]);
         }
+        text
+    }
+
+    fn unsealed(&self) -> String {
+        let mut text = String::with_capacity(96);
+        self.write_parts("~", &mut text);
         text
     }
 
@@ -238,9 +243,7 @@ impl Sealed for Pin<'_> {
 
 impl fmt::Display for Pin<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = String::new();
-        self.write_parts("~", &mut text);
-        f.write_str(&text)
+        f.write_str(&self.unsealed())
     }
 }
 

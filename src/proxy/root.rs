@@ -52,8 +52,8 @@ impl Root {
     fn keep_time(&mut self) {
         let end = self.edge().and_then(Edge::settled_at);
         let ramps = end.is_some_and(|end| end > World.now());
-        let watched = |edge: &Edge| edge.apps().any(|app| app.outlier_detection.is_some());
-        let watched = self.edge().is_some_and(watched);
+        let is_watched = |edge: &Edge| edge.apps().any(|app| app.outlier_detection.is_some());
+        let watched = self.edge().is_some_and(is_watched);
         host::tick_every(if ramps { FOLLOW } else { Duration::ZERO });
         self.ramps = ramps;
         self.exact = (ramps || watched).then(Exact::new);
