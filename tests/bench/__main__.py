@@ -17,7 +17,8 @@ from harness.envoy import ROOT
 from . import memory, plan, plots, report
 from .measure import Cell, measure
 
-ROUNDS = 50
+ROUNDS = 10
+"""In each turn."""
 
 DOCS = ROOT / "docs"
 TRIES = ROOT / ".run" / "bench"

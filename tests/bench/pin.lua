@@ -1,7 +1,21 @@
--- Pins clients as pinion does without keys, in as few steps as Lua needs: a rule, a cookie that holds a slot, the route
--- header, the stamp. It verifies nothing, renews nothing and counts nothing.
+-- Pins clients as pinion does without keys, in as few steps as Lua needs: a rule, a cookie whose pin holds for a day and
+-- names a slot, the route header, the stamp where the upstream has none. It verifies nothing, renews nothing and counts
+-- nothing.
 local match, random, tonumber, time = string.match, math.random, tonumber, os.time
 local labels = {v1 = "1.0", v2 = "2.0"}
+local ttl = 86400
+local pin = "pinion%-shop=[^;~]*~(%d+)~0~(%d+)"
+local first, later = "^" .. pin, "; " .. pin
+
+local function held(cookie)
+  local issued, slot = match(cookie, first)
+  if not slot then
+    issued, slot = match(cookie, later)
+  end
+  if slot and time() - tonumber(issued) < ttl then
+    return tonumber(slot)
+  end
+end
 
 function envoy_on_request(request)
   local headers = request:headers()
@@ -14,7 +28,7 @@ function envoy_on_request(request)
     version = "v2"
   else
     local cookie = headers:get("cookie")
-    local slot = cookie and tonumber(match(cookie, "pinion%-shop=[^;~]*~%d+~%d+~(%d+)"))
+    local slot = cookie and held(cookie)
     if not slot then
       slot = random(0, 99999)
       fresh = slot
@@ -35,9 +49,11 @@ function envoy_on_response(response)
     return
   end
   local headers = response:headers()
-  headers:replace("x-app-version", labels[kept.version])
+  if headers:get("x-app-version") == nil then
+    headers:add("x-app-version", labels[kept.version])
+  end
   if kept.slot then
-    local pin = "pinion-shop=" .. kept.version .. "~" .. time() .. "~0~" .. string.format("%d", kept.slot)
-    headers:add("set-cookie", pin .. "; Path=/; Max-Age=86400; SameSite=Lax; HttpOnly")
+    local value = "pinion-shop=" .. kept.version .. "~" .. time() .. "~0~" .. string.format("%d", kept.slot)
+    headers:add("set-cookie", value .. "; Path=/; Max-Age=" .. ttl .. "; SameSite=Lax; HttpOnly")
   end
 end

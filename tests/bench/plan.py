@@ -9,7 +9,7 @@ from cost import scenarios as of
 from cost.scenarios import NEW, NOWHERE, PINNED, RULE
 
 from . import rivals
-from .measure import Cell, Plan, Times
+from .measure import TURNS, Cell, Plan, Times
 
 NONE = "no filter"
 MUTATION = "header_mutation"
@@ -63,7 +63,12 @@ def plan(now: int) -> Plan:
     }
     cells = [cell(row, kind) for row in ROWS for kind in KINDS]
     cells += [each for factor in FACTORS for each in (factor.cell, factor.base) if each not in cells]
-    return Plan(proxies, requests, list(dict.fromkeys(cells)))
+    return Plan(proxies, requests, list(dict.fromkeys(cells)), {name: processes(name) for name in proxies})
+
+
+def processes(proxy: str) -> int:
+    compared = {proxy for budget in BUDGETS for proxy, _ in (budget.cell, budget.than, budget.base, budget.than_base)}
+    return TURNS if proxy in compared else 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,16 +144,20 @@ class Added:
 
 
 def best_and_median(times: Times, cell: Cell) -> Added:
-    """The best is the mean of the best fifth: one lucky round decides nothing."""
-    best = sorted(times[cell])[: max(1, len(times[cell]) // 5)]
-    return Added(statistics.mean(best), statistics.median(times[cell]))
+    """The best is the mean of each turn's best fifth: no lucky round decides, and no lucky process."""
+    best = [sorted(rounds)[: max(1, len(rounds) // 5)] for rounds in times[cell]]
+    return Added(statistics.mean(map(statistics.mean, best)), statistics.median(_rounds(times, cell)))
 
 
 def added(times: Times, cell: Cell, base: Cell) -> Added:
     """What a proxy adds to another. For the median, rounds are compared with themselves."""
     best = best_and_median(times, cell).best - best_and_median(times, base).best
-    pairs = zip(times[cell], times[base], strict=True)
+    pairs = zip(_rounds(times, cell), _rounds(times, base), strict=True)
     return Added(best, statistics.median(here - there for here, there in pairs))
+
+
+def _rounds(times: Times, cell: Cell) -> list[float]:
+    return [each for turn in times[cell] for each in turn]
 
 
 def ratio(times: Times, budget: Budget) -> Added:

@@ -22,11 +22,11 @@ CONFIGURING_LIMIT = 50.0
 def about(times: Times, busy: float) -> str:
     cpu = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     machine = f"{cpu[1] if cpu else platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}"
-    rounds = len(next(iter(times.values())))
+    turns = next(iter(times.values()))
     digest = hashlib.sha256(MODULE.read_bytes()).hexdigest()[:12]
     return (
         f"{time.strftime('%Y-%m-%d')}, Envoy {envoy.NEWEST}, on {machine}. The module's checksum begins with "
-        f"`{digest}`. {rounds} rounds of {REQUESTS:,} requests over {CONNECTIONS} connections each. "
+        f"`{digest}`. {len(turns)} turns of {len(turns[0])} rounds of {REQUESTS:,} requests over {CONNECTIONS} connections. "
         f"The machine's load average before it began: {busy:.1f}."
     )
 
