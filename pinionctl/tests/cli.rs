@@ -1,6 +1,6 @@
 //! The command as a person runs it.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Command, Output};
 
 const KEY: &str = "a key of these tests, 32 bytes or more";
@@ -20,7 +20,7 @@ fn said(output: &Output) -> String {
 }
 
 fn file(name: &str, text: &str) -> String {
-    let path: PathBuf = std::env::temp_dir().join(format!("pinionctl-{}-{name}", std::process::id()));
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", std::process::id()));
     std::fs::write(&path, text).unwrap();
     path.display().to_string()
 }

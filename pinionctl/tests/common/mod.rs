@@ -1,5 +1,6 @@
 //! Running the command, with the environment of the named cases.
 
+use std::path::Path;
 use std::process::Command;
 
 use pinion_testing::case::ENVIRONMENT;
@@ -14,7 +15,7 @@ pub(crate) fn run(arguments: &[&str]) -> (Option<i32>, String) {
 
 /// The path of a file of this test's own.
 pub(crate) fn file(name: &str, bytes: impl AsRef<[u8]>) -> String {
-    let path = std::env::temp_dir().join(format!("pinionctl-{}-{name}", std::process::id()));
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", std::process::id()));
     std::fs::write(&path, bytes).unwrap();
     path.display().to_string()
 }
