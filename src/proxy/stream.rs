@@ -46,18 +46,14 @@ impl Stream {
             explains: false,
         }
     }
-}
 
-impl Stream {
     fn count(&self) {
         let counters = self.served.as_ref().and_then(|served| served.counters.as_ref());
         if let (Some(decision), Some(counters)) = (&self.decision, counters) {
             count(decision, counters);
         }
     }
-}
 
-impl Stream {
     pub(super) fn on_request_headers(&mut self) -> Action {
         #[cfg(feature = "panic-on-demand")]
         panic_on_demand();

@@ -12,10 +12,13 @@ use super::stream::{Served, Stream};
 /// How many streams have a place of their own. The host counts its contexts, so that few that are open at a time share one.
 const PLACES: usize = 64;
 
+/// A stream and its context's id.
+type Place = Option<(u32, Stream)>;
+
 struct Streams {
     /// What is served under each root context; mostly there is one.
     roots: Vec<(u32, Rc<Served>)>,
-    places: [Option<(u32, Stream)>; PLACES],
+    places: [Place; PLACES],
     /// Those whose place was taken when they began.
     others: BTreeMap<u32, Stream>,
 }
@@ -30,15 +33,15 @@ thread_local! {
     };
 }
 
-impl Streams {
-    fn place(&mut self, stream: u32) -> Option<&mut Option<(u32, Stream)>> {
-        self.places.get_mut(stream as usize % PLACES)
-    }
+fn place(places: &mut [Place; PLACES], stream: u32) -> Option<&mut Place> {
+    places.get_mut(stream as usize % PLACES)
+}
 
+impl Streams {
     fn begin(&mut self, stream: u32, root: u32) {
         let served = self.roots.iter().find(|(id, _)| *id == root);
         let begun = Stream::new(served.map(|(_, served)| served.clone()));
-        match self.place(stream) {
+        match place(&mut self.places, stream) {
             Some(place @ None) => *place = Some((stream, begun)),
             _ => {
                 self.others.insert(stream, begun);
@@ -47,14 +50,14 @@ impl Streams {
     }
 
     fn get(&mut self, stream: u32) -> Option<&mut Stream> {
-        match self.places.get_mut(stream as usize % PLACES) {
+        match place(&mut self.places, stream) {
             Some(Some((id, found))) if *id == stream => Some(found),
             _ => self.others.get_mut(&stream),
         }
     }
 
     fn end(&mut self, stream: u32) -> bool {
-        match self.place(stream) {
+        match place(&mut self.places, stream) {
             Some(place) if place.as_ref().is_some_and(|(id, _)| *id == stream) => {
                 *place = None;
                 true
