@@ -1,37 +1,35 @@
-"""Sends requests in many short rounds, each through every proxy in turn, and takes the CPU time of each."""
+"""Sends requests to each proxy in turn, in many short rounds, and takes the CPU time of each."""
 
 from __future__ import annotations
 
 import asyncio
-import collections
 import dataclasses
+import itertools
 import random
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 from cost.scenarios import Asked
 from harness import envoy
 from harness.client import Connection
 from harness.envoy import Envoy
-from harness.load import Load, send
 
 from . import rivals
 from .rivals import Proxy
 
-REQUESTS = 2000
-"""Of a cell in a round: about a fifth of a second, so that what else the machine does falls on all alike."""
-WARM = 30_000
-"""Of a process before the first round: V8 compiles a function well once enough of it has run."""
-AGAIN = 3000
-"""Before the first round with a process that has waited: it has lost its caches, and takes so many to fill them."""
-TURNS = 5
-"""Processes of a proxy that a budget names, taken in turn. Two of the same differ by up to a microsecond, by where their
-memory lies."""
+REQUESTS = 500
+"""Of a cell in a round: a twentieth of a second, so that what else the machine does falls on all alike."""
+AGAIN = 300
+"""Before these, in every round: what ran in between has taken a proxy's place in the caches."""
+WARM = 7500
+"""Of a cell before the first round: V8 and LuaJIT compile well what has run some ten thousand times."""
+TURNS = 3
+"""Envoys, one after the other: VMs of the same proxy differ a little, by where their memory lies."""
 CONNECTIONS = 4
-LIMIT = 660.0
-"""Seconds that turns may take in all: on a busy machine there are fewer of them."""
+LIMIT = 600.0
+"""Seconds that the rounds may take in all: on a busy machine there are fewer of them."""
 
 Cell = tuple[str, str]
 """A proxy's name and a request's."""
@@ -44,8 +42,6 @@ class Plan:
     proxies: dict[str, Proxy]
     requests: dict[str, Asked]
     cells: list[Cell]
-    processes: dict[str, int]
-    """How many there are of each proxy: 1 or `TURNS`."""
 
 
 Times = dict[Cell, list[list[float]]]
@@ -57,69 +53,92 @@ def cpu_seconds(pid: int) -> float:
     return time.clock_gettime(~pid << 3 | 2)
 
 
+class Connections:
+    """HTTP/1.1 connections to a port that stay open: a request goes out on each, then each is waited for."""
+
+    def __init__(self, port: int, count: int):
+        self.sockets = [socket.create_connection(("127.0.0.1", port), timeout=60) for _ in range(count)]
+        for each in self.sockets:
+            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def __enter__(self) -> Connections:
+        return self
+
+    def __exit__(self, *_) -> None:
+        for each in self.sockets:
+            each.close()
+
+    def send(self, requests: Iterator[bytes], count: int) -> None:
+        """Sends so many of them, rounded up to the connections, and expects a 200 without a body from each."""
+        for _ in range(-(-count // len(self.sockets))):
+            for each in self.sockets:
+                each.sendall(next(requests))
+            for each in self.sockets:
+                response = each.recv(65_536)
+                while response and not response.endswith(b"\r\n\r\n"):
+                    more = each.recv(65_536)
+                    response = response + more if more else b""
+                if not response.startswith(b"HTTP/1.1 200 "):
+                    raise RuntimeError(f"not what was expected: {response!r}")
+
+
+def requests(asked: Asked) -> Iterator[bytes]:
+    """Its requests without an end, with paths by chance."""
+    fields = "".join(f"{name}: {value}\r\n" for name, value in (("host", asked.host), *asked.headers))
+    paths = random.Random(1).choices(asked.paths, k=10 * len(asked.paths))
+    return itertools.cycle([f"GET {path} HTTP/1.1\r\n{fields}\r\n".encode() for path in paths])
+
+
 @contextmanager
-def running(proxies: dict[str, Proxy], processes: dict[str, int]) -> Iterator[dict[str, list[Envoy]]]:
-    """The proxies' processes, and the origin behind them in one of its own."""
+def running(proxies: dict[str, Proxy]) -> Iterator[dict[str, tuple[int, int]]]:
+    """The process and port of each proxy: an Envoy for each number of workers has them all. The origin is another."""
     binary = envoy.installed(envoy.NEWEST)
     with ExitStack() as stack:
-        origin = stack.enter_context(Envoy(rivals.origin(), binary=binary))
-        port = origin.port()
-        started: dict[str, list[Envoy]] = {}
-        for name, proxy in proxies.items():
-            options = {"binary": binary, "module": proxy.module, "concurrency": proxy.workers}
-            started[name] = [
-                stack.enter_context(Envoy(proxy.bootstrap(port), **options)) for _ in range(processes[name])
-            ]
+        origin = stack.enter_context(Envoy(rivals.origin(), binary=binary)).port()
+        started = {}
+        for workers in sorted({proxy.workers for proxy in proxies.values()}):
+            here = {name: proxy for name, proxy in proxies.items() if proxy.workers == workers}
+            edge = Envoy(rivals.bootstrap(here, origin), binary=binary, concurrency=workers)
+            ports = stack.enter_context(edge).ports()
+            started |= {name: (edge.process.pid, ports[name]) for name in here}
         yield started
 
 
-def load(asked: Asked, requests: int) -> Load:
-    return Load(requests, CONNECTIONS, (("host", asked.host), *asked.headers), paths=asked.paths)
-
-
 def measure(
-    plan: Plan, rounds: int, folder: Path, check: Callable[[Cell, dict[str, str]], None], tell: Callable[[str], None]
+    plan: Plan, rounds: int, check: Callable[[Cell, dict[str, str]], None], tell: Callable[[str], None]
 ) -> Times:
-    """So many rounds in each turn. What is compared is so measured within seconds, by processes that don't wait long.
+    """So many rounds in each turn, of every cell: kind by kind of request, and each kind's proxies in another order each time.
 
-    Within a turn each kind of request comes by itself, and in every round through every proxy, in another order each time.
+    What is compared is so measured within a second, by one process.
     """
-    with running(plan.proxies, plan.processes) as envoys:
-
-        def run(cell: Cell, process: Envoy, requests: int) -> float:
-            pid = process.process.pid
-            before = cpu_seconds(pid)
-            answers = send([load(plan.requests[cell[1]], requests)], process.port(), folder)
-            if answers != [{"200": requests}]:
-                raise RuntimeError(f"{', '.join(cell)}: {answers}\n{process.log()[-4000:]}")
-            return (cpu_seconds(pid) - before) / requests * 1e6
-
-        kinds = collections.Counter(name for name, _ in plan.cells)
-        for cell in plan.cells:
-            name, request = cell
-            for process in envoys[name]:
-                check(cell, asyncio.run(_answer(process.port(), plan.requests[request])))
-                run(cell, process, WARM // kinds[name])
-        tell(f"{sum(plan.processes.values())} processes are warm")
-        times: Times = {cell: [] for cell in plan.cells}
-        shuffle = random.Random(1).shuffle
-        begun = time.monotonic()
-        for turn in range(TURNS):
-            for request in plan.requests:
-                cells = [cell for cell in plan.cells if cell[1] == request]
-                processes = {cell: envoys[cell[0]][turn % len(envoys[cell[0]])] for cell in cells}
-                for cell in cells:
-                    run(cell, processes[cell], AGAIN)
-                    times[cell].append([])
-                for _ in range(rounds):
+    sent = {name: requests(asked) for name, asked in plan.requests.items()}
+    kinds = [[cell for cell in plan.cells if cell[1] == name] for name in plan.requests]
+    times: Times = {cell: [[] for _ in range(TURNS)] for cell in plan.cells}
+    shuffle = random.Random(1).shuffle
+    for turn in range(TURNS):
+        with running(plan.proxies) as proxies, ExitStack() as stack:
+            open_ = {
+                name: stack.enter_context(Connections(port, CONNECTIONS)) for name, (_, port) in proxies.items()
+            }
+            for cell in plan.cells:
+                name, request = cell
+                check(cell, asyncio.run(_answer(proxies[name][1], plan.requests[request])))
+                open_[name].send(sent[request], WARM)
+            tell(f"turn {turn + 1} of {TURNS}: {len(proxies)} proxies are warm")
+            end = time.monotonic() + LIMIT / TURNS
+            for done in range(rounds):
+                if done and time.monotonic() > end:
+                    break
+                for cells in kinds:
                     shuffle(cells)
                     for cell in cells:
-                        times[cell][turn].append(run(cell, processes[cell], REQUESTS))
-            passed = time.monotonic() - begun
-            tell(f"turn {turn + 1} of {TURNS}, {passed:.0f} s")
-            if passed * (turn + 2) / (turn + 1) > LIMIT:
-                break
-        return times
+                        name, request = cell
+                        open_[name].send(sent[request], AGAIN)
+                        before = cpu_seconds(proxies[name][0])
+                        open_[name].send(sent[request], REQUESTS)
+                        passed = cpu_seconds(proxies[name][0]) - before
+                        times[cell][turn].append(passed / REQUESTS * 1e6)
+    return times
 
 
 async def _answer(port: int, asked: Asked) -> dict[str, str]:

@@ -11,10 +11,9 @@ from pathlib import Path
 from cost import scenarios as of
 from harness import envoy
 from harness.envoy import Envoy
-from harness.load import send
 
 from . import rivals
-from .measure import CONNECTIONS, cpu_seconds, load
+from .measure import CONNECTIONS, Connections, cpu_seconds, requests
 from .rivals import Proxy
 
 FEW, MANY = 33, 65
@@ -57,7 +56,7 @@ class Whole:
     """CPU time that 1,000 apps take each VM more than one app does."""
 
 
-def measure(now: int, folder: Path) -> Whole:
+def measure(now: int) -> Whole:
     proxies = {
         "no filter": rivals.no_filter(),
         "an SDK filter that does nothing": rivals.nothing(),
@@ -71,7 +70,7 @@ def measure(now: int, folder: Path) -> Whole:
         for _ in range(STARTS):
             for name, proxy in proxies.items():
                 for workers in (1, FEW, MANY):
-                    started = _start(dataclasses.replace(proxy, workers=workers), origin.port(), asked, folder)
+                    started = _start(dataclasses.replace(proxy, workers=workers), origin.port(), asked)
                     found.setdefault((name, workers), []).append(started)
 
     def size(name: str, workers: int) -> float:
@@ -94,15 +93,14 @@ def measure(now: int, folder: Path) -> Whole:
     return Whole([standing(name) for name in names], longer / (MANY + OTHERS) * 1000)
 
 
-def _start(proxy: Proxy, origin: int, asked: of.Asked, folder: Path) -> Start:
-    options = {"module": proxy.module, "concurrency": proxy.workers, "binary": envoy.installed(envoy.NEWEST)}
-    with Envoy(proxy.bootstrap(origin), **options) as running:
+def _start(proxy: Proxy, origin: int, asked: of.Asked) -> Start:
+    bootstrap = rivals.bootstrap({"edge": proxy}, origin)
+    with Envoy(bootstrap, binary=envoy.installed(envoy.NEWEST), concurrency=proxy.workers) as running:
         pid = running.process.pid
         _wait_for_vms(running, proxy)
         cpu = cpu_seconds(pid)
-        wide = dataclasses.replace(load(asked, SERVED), connections=CONNECTIONS * proxy.workers)
-        answers = send([wide], running.port(), folder)
-        assert answers == [{"200": SERVED}], answers
+        with Connections(running.port(), CONNECTIONS * proxy.workers) as connections:
+            connections.send(requests(asked), SERVED)
         kib = re.search(r"^VmRSS:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
         return Start(_loading(running.log()), cpu, int(kib[1]) * 1024)
 

@@ -9,7 +9,7 @@ from cost import scenarios as of
 from cost.scenarios import NEW, NOWHERE, PINNED, RULE
 
 from . import rivals
-from .measure import TURNS, Cell, Plan, Times
+from .measure import Cell, Plan, Times
 
 NONE = "no filter"
 MUTATION = "header_mutation"
@@ -63,12 +63,7 @@ def plan(now: int) -> Plan:
     }
     cells = [cell(row, kind) for row in ROWS for kind in KINDS]
     cells += [each for factor in FACTORS for each in (factor.cell, factor.base) if each not in cells]
-    return Plan(proxies, requests, list(dict.fromkeys(cells)), {name: processes(name) for name in proxies})
-
-
-def processes(proxy: str) -> int:
-    compared = {proxy for budget in BUDGETS for proxy, _ in (budget.cell, budget.than, budget.base, budget.than_base)}
-    return TURNS if proxy in compared else 1
+    return Plan(proxies, requests, list(dict.fromkeys(cells)))
 
 
 @dataclasses.dataclass(frozen=True)

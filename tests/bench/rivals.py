@@ -3,34 +3,46 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
 from cost import BUSY, exchange
 from cost.scenarios import HOST, Asked, Scenario
 from harness import bootstrap as make
-from harness.envoy import MODULE, TOOLS
+from harness.envoy import MODULE, TOOLS, walk
 
 MODULES = TOOLS / "bench"
 FLOOR, NOTHING, REPLAY = (MODULES / f"{name}.wasm" for name in ("floor", "nothing", "replay"))
 
 VERSIONS = ("v1", "v2")
+RING = "-by-hash"
+"""At the end of a cluster's name: it is the same, balanced by hash."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Proxy:
-    """An Envoy to be: its filters, or routes of its own."""
+    """What a listener of an Envoy does: its filters, or routes of its own."""
 
     filters: tuple[dict, ...] = ()
     module: Path = MODULE
     routes: tuple[dict, ...] = (make.to("v2", x_app_version="v2"), make.to("v1"))
     workers: int = 1
-    balancer: str = "ROUND_ROBIN"
 
-    def bootstrap(self, origin: int) -> dict:
-        """Every version is served by the same origin."""
-        clusters = [make.cluster(version, origin, lb_policy=self.balancer) for version in VERSIONS]
-        return make.bootstrap([make.listener("edge", list(self.filters), list(self.routes))], clusters)
+    def listener(self, name: str) -> dict:
+        """Each has VMs of its own, and as many connections on each worker."""
+        listener = make.listener(name, list(self.filters), list(self.routes))
+        listener = json.loads(json.dumps(listener)) | {"connection_balance_config": {"exact_balance": {}}}
+        walk(listener, lambda node: node.update(vm_id=name) if "runtime" in node else None)
+        walk(listener, lambda node: node.update(filename=str(self.module)) if "filename" in node else None)
+        return listener
+
+
+def bootstrap(proxies: dict[str, Proxy], origin: int) -> dict:
+    """An Envoy of these proxies. Every version is served by the same origin."""
+    balanced = (("", "ROUND_ROBIN"), (RING, "RING_HASH"))
+    clusters = [make.cluster(v + end, origin, lb_policy=policy) for v in VERSIONS for end, policy in balanced]
+    return make.bootstrap([proxy.listener(name) for name, proxy in proxies.items()], clusters)
 
 
 def origin() -> dict:
@@ -72,19 +84,19 @@ def weighted_clusters() -> Proxy:
 
     def stamped(version: str, weight: int, label: str) -> dict:
         header = {"header": {"key": "x-app-version", "value": label}}
-        return {"name": version, "weight": weight, "response_headers_to_add": [header]}
+        return {"name": version + RING, "weight": weight, "response_headers_to_add": [header]}
 
     weighted = {"clusters": [stamped("v1", 90, "1.0"), stamped("v2", 10, "2.0")], "use_hash_policy": True}
     cookie = {"cookie": {"name": "pinion-shop", "ttl": "86400s", "path": "/"}}
     host = {"name": ":authority", "string_match": {"exact": HOST}}
-    tester = make.to("v2", end_user="tester") | {
+    tester = make.to("v2" + RING, end_user="tester") | {
         "response_headers_to_add": [{"header": {"key": "x-app-version", "value": "2.0"}}]
     }
     split = {
         "match": {"prefix": "/", "headers": [host]},
         "route": {"weighted_clusters": weighted, "hash_policy": [cookie]},
     }
-    return Proxy(routes=(tester, split, make.to("v1")), balancer="RING_HASH")
+    return Proxy(routes=(tester, split, make.to("v1" + RING)))
 
 
 def lua() -> Proxy:
