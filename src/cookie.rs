@@ -4,34 +4,75 @@
 
 use std::fmt::Write;
 
-use memchr::{memchr, memchr_iter};
+use memchr::memchr;
 
 use crate::header::{Headers, trim_ows};
 
+/// The longest cookies that are read: bytes over all lines, and pairs.
+pub const MAX_BYTES: usize = 32 * 1024;
+/// See [`MAX_BYTES`].
+pub const MAX_PAIRS: usize = 512;
+
 /// The values of a cookie in the order of arrival, over all `cookie` lines.
-///
-/// A pair without `=` has no name and is passed over; double quotes around a value are taken off, as Envoy does.
-pub fn values<'a, H: Headers + ?Sized>(
-    headers: &'a H,
-    name: &'a str,
-) -> impl Iterator<Item = &'a [u8]> + use<'a, H> {
-    let mut lines = headers.lines("cookie");
-    let mut rest = None;
-    std::iter::from_fn(move || {
-        loop {
-            let line: &[u8] = rest.take().or_else(|| lines.next())?;
-            let pair = match memchr(b';', line).and_then(|end| line.split_at_checked(end)) {
-                Some((pair, behind)) => {
-                    rest = behind.get(1..);
-                    pair
+#[derive(Debug, Default)]
+pub struct Values<'a> {
+    first: Option<&'a [u8]>,
+    /// Mostly there is none.
+    others: Vec<&'a [u8]>,
+}
+
+impl<'a> Values<'a> {
+    /// Reads those of a name. None: there are too many cookies for any to be read.
+    ///
+    /// A pair without `=` has no name and is passed over; double quotes around a value are taken off, as Envoy does.
+    pub fn read<H: Headers + ?Sized>(headers: &'a H, name: &str) -> Option<Self> {
+        let mut values = Values::default();
+        let (mut bytes, mut pairs) = (0, 0);
+        for line in headers.lines("cookie") {
+            bytes += line.len();
+            if bytes > MAX_BYTES {
+                return None;
+            }
+            let mut rest = Some(line);
+            while let Some(line) = rest {
+                pairs += 1;
+                if pairs > MAX_PAIRS {
+                    return None;
                 }
-                None => line,
-            };
-            if let Some(value) = value(pair, name) {
-                return Some(value);
+                let pair = match memchr(b';', line).and_then(|end| line.split_at_checked(end)) {
+                    Some((pair, behind)) => {
+                        rest = behind.get(1..);
+                        pair
+                    }
+                    None => {
+                        rest = None;
+                        line
+                    }
+                };
+                if let Some(value) = value(pair, name) {
+                    values.push(value);
+                }
             }
         }
-    })
+        Some(values)
+    }
+
+    fn push(&mut self, value: &'a [u8]) {
+        if self.first.is_none() {
+            self.first = Some(value);
+        } else {
+            self.others.push(value);
+        }
+    }
+}
+
+impl<'a> IntoIterator for Values<'a> {
+    type Item = &'a [u8];
+    type IntoIter = std::iter::Chain<std::option::IntoIter<&'a [u8]>, std::vec::IntoIter<&'a [u8]>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.first.into_iter().chain(self.others)
+    }
 }
 
 /// The value of a pair, if it has that name.
@@ -46,27 +87,6 @@ fn unquoted(value: &[u8]) -> &[u8] {
         [b'"', inner @ .., b'"'] => inner,
         _ => value,
     }
-}
-
-/// The longest cookies that are read: bytes over all lines, and pairs.
-pub const MAX_BYTES: usize = 32 * 1024;
-/// See [`MAX_BYTES`].
-pub const MAX_PAIRS: usize = 512;
-
-/// Whether a client's cookies are few enough to be read.
-pub fn within_limits<H: Headers + ?Sized>(headers: &H) -> bool {
-    let (mut bytes, mut lines) = (0, 0);
-    for line in headers.lines("cookie") {
-        bytes += line.len();
-        lines += 1;
-    }
-    // Each pair but a line's first has a semicolon before it, so that a few bytes need not be counted through.
-    bytes + lines <= MAX_PAIRS || (bytes <= MAX_BYTES && pairs(headers) <= MAX_PAIRS)
-}
-
-fn pairs<H: Headers + ?Sized>(headers: &H) -> usize {
-    let lines = headers.lines("cookie");
-    lines.map(|line| 1 + memchr_iter(b';', line).count()).sum()
 }
 
 /// When a cookie carries `Secure`.
@@ -196,7 +216,9 @@ mod tests {
 
     fn read(lines: &[&str], name: &str) -> Vec<String> {
         let headers: Vec<_> = lines.iter().map(|line| ("cookie", line)).collect();
-        values(headers.as_slice(), name)
+        let values = Values::read(headers.as_slice(), name).unwrap();
+        values
+            .into_iter()
             .map(|value| String::from_utf8_lossy(value).into_owned())
             .collect()
     }
@@ -240,7 +262,7 @@ mod tests {
             (vec![bytes(MAX_BYTES), bytes(1)], false),
         ] {
             let headers: Vec<_> = lines.iter().map(|line| ("cookie", line)).collect();
-            assert_eq!(within_limits(headers.as_slice()), expected);
+            assert_eq!(Values::read(headers.as_slice(), "a").is_some(), expected);
         }
     }
 

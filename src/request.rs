@@ -1,10 +1,10 @@
 //! A request as the decision sees it: host, path and query taken apart once, the rest read when asked for.
 
 use std::borrow::Cow;
-use std::cell::{OnceCell, RefCell};
+use std::cell::RefCell;
 
 use crate::ambient::Ambient;
-use crate::cookie::{self, Scheme};
+use crate::cookie::{Scheme, Values};
 use crate::header::Headers;
 use crate::scope::normalized_host;
 
@@ -20,14 +20,13 @@ pub struct Request<'h, H: ?Sized, A> {
     query: &'h [u8],
     /// What else a decision may ask for.
     pub ambient: &'h A,
-    cookies: OnceCell<Cookies>,
     exceeded: RefCell<Vec<Limit>>,
 }
 
 /// What a client can send too much of: it is not read then, and that is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
-    /// [`cookie::MAX_BYTES`] and [`cookie::MAX_PAIRS`].
+    /// [`MAX_BYTES`](crate::cookie::MAX_BYTES) and [`MAX_PAIRS`](crate::cookie::MAX_PAIRS).
     Cookies,
     /// [`MAX_VALUE`](crate::overrides::MAX_VALUE) of an override.
     Override,
@@ -56,15 +55,6 @@ pub enum FetchMode {
     Other,
 }
 
-/// Whether a client's cookies can be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cookies {
-    /// They can.
-    Readable,
-    /// There are too many, and none is read.
-    Oversized,
-}
-
 impl<'h, H: Headers + ?Sized, A: Ambient> Request<'h, H, A> {
     /// Takes host, path and query apart. What is missing (a `CONNECT` has no path) is empty.
     #[must_use]
@@ -81,36 +71,30 @@ impl<'h, H: Headers + ?Sized, A: Ambient> Request<'h, H, A> {
             path,
             query,
             ambient,
-            cookies: OnceCell::new(),
             exceeded: RefCell::default(),
         }
     }
 
     /// The values of a cookie, in the order of arrival; none at all where there are too many cookies.
-    pub fn cookies<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        let readable = self.state_of_cookies() == Cookies::Readable;
-        let mut values = cookie::values(self.headers, name);
-        std::iter::from_fn(move || readable.then(|| values.next())?)
-    }
-
-    /// Whether the client's cookies can be read.
-    pub fn state_of_cookies(&self) -> Cookies {
-        *self.cookies.get_or_init(|| {
-            if cookie::within_limits(self.headers) {
-                Cookies::Readable
-            } else {
-                self.exceed(Limit::Cookies);
-                Cookies::Oversized
-            }
-        })
+    pub fn cookies(&self, name: &str) -> impl Iterator<Item = &'h [u8]> + use<'h, H, A> {
+        let values = Values::read(self.headers, name).unwrap_or_else(|| {
+            self.exceed(Limit::Cookies);
+            Values::default()
+        });
+        values.into_iter()
     }
 
     /// Notes that something was not read, as it is too much.
     pub fn exceed(&self, limit: Limit) {
-        let mut exceeded = self.exceeded.borrow_mut();
-        if !exceeded.contains(&limit) {
-            exceeded.push(limit);
+        if !self.has_exceeded(limit) {
+            self.exceeded.borrow_mut().push(limit);
         }
+    }
+
+    /// Whether a limit was exceeded so far.
+    #[must_use]
+    pub fn has_exceeded(&self, limit: Limit) -> bool {
+        self.exceeded.borrow().contains(&limit)
     }
 
     /// The limits that were exceeded so far, each once.

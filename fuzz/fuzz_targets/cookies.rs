@@ -22,12 +22,11 @@ fn plainly<'a>(lines: &'a [Vec<u8>], name: &str) -> Vec<&'a [u8]> {
 fuzz_target!(|lines: Vec<Vec<u8>>| {
     let headers: Vec<_> = lines.iter().map(|line| ("cookie", line)).collect();
     let headers = headers.as_slice();
-    for name in ["p", "pp"] {
-        let found: Vec<_> = cookie::values(headers, name).collect();
-        assert_eq!(found, plainly(&lines, name));
-    }
     let pairs: usize = lines.iter().map(|line| line.split(|b| *b == b';').count()).sum();
     let bytes: usize = lines.iter().map(Vec::len).sum();
     let few = bytes <= cookie::MAX_BYTES && pairs <= cookie::MAX_PAIRS;
-    assert_eq!(cookie::within_limits(headers), few);
+    for name in ["p", "pp"] {
+        let found = cookie::Values::read(headers, name).map(|values| values.into_iter().collect());
+        assert_eq!(found, few.then(|| plainly(&lines, name)));
+    }
 });

@@ -7,7 +7,7 @@ use crate::config::{App, Inbound};
 use crate::explain::{Step, Trace, Why};
 use crate::header::Headers;
 use crate::pin::{Ends, Follow, Held, Key, Rejection, Renewal};
-use crate::request::{Cookies, FetchMode, Request, percent_decoded};
+use crate::request::{FetchMode, Limit, Request, percent_decoded};
 use crate::rule::Target;
 use crate::version::{State, VersionRef};
 
@@ -307,7 +307,7 @@ fn carried_pin<H: Headers + ?Sized, A: Ambient>(
         (held, bearer)
     };
     by_cookie.map(of_cookie).ok_or_else(|| {
-        let unread = pinning.cookie.is_some() && request.state_of_cookies() == Cookies::Oversized;
+        let unread = pinning.cookie.is_some() && request.has_exceeded(Limit::Cookies);
         rejected.or(unread.then_some(Rejection::Oversized))
     })
 }
