@@ -72,12 +72,12 @@ fleet: ## Simulate a fleet: a thousand proxies, a million keys, a ramp, an eject
 test-istio: dist/pinion.wasm $(PYTHON) $(ISTIO_TOOLS) ## The Istio manifests under the real istiod, with traffic; needs Go
 	$(PYTHON) -m pytest tests/istio
 
-# Twelve minutes on two cores; ROUNDS=1 is enough for a try, which is kept in .run/bench.
+# Thirteen minutes on two cores; ROUNDS=1 is enough for a try, which is kept in .run/bench.
 ROUNDS ?=
 RIVALS := $(addprefix .tools/bench/,nothing.wasm floor.wasm replay.wasm)
 
 .PHONY: bench
-bench: dist/pinion.wasm $(RIVALS) .tools/bin/oha .tools/venv/bench ## Measure CPU time a request, and write docs/performance.md
+bench: dist/pinion.wasm $(RIVALS) .tools/venv/bench ## Measure CPU time a request, and write docs/performance.md
 	@ROUNDS=$(ROUNDS) PYTHONPATH=tests $(PYTHON) -m bench
 
 # Seven minutes. The first time it builds Prometheus.

@@ -23,12 +23,12 @@ REQUESTS = 500
 """Of a cell in a round: a twentieth of a second, so that what else the machine does falls on all alike."""
 AGAIN = 300
 """Before these, in every round: what ran in between has taken a proxy's place in the caches."""
-WARM = 7500
+WARM = 5000
 """Of a cell before the first round: V8 and LuaJIT compile well what has run some ten thousand times."""
-TURNS = 3
+TURNS = 5
 """Envoys, one after the other: VMs of the same proxy differ a little, by where their memory lies."""
 CONNECTIONS = 4
-LIMIT = 600.0
+LIMIT = 540.0
 """Seconds that the rounds may take in all: on a busy machine there are fewer of them."""
 
 Cell = tuple[str, str]
@@ -89,25 +89,42 @@ def requests(asked: Asked) -> Iterator[bytes]:
     return itertools.cycle([f"GET {path} HTTP/1.1\r\n{fields}\r\n".encode() for path in paths])
 
 
+@dataclasses.dataclass(frozen=True)
+class Ready:
+    """A proxy that runs, and the connections to it."""
+
+    pid: int
+    """Of an Envoy that has others too."""
+    port: int
+    connections: Connections
+
+    def took(self, sent: Iterator[bytes]) -> float:
+        """Microseconds of CPU time for a request."""
+        self.connections.send(sent, AGAIN)
+        before = cpu_seconds(self.pid)
+        self.connections.send(sent, REQUESTS)
+        return (cpu_seconds(self.pid) - before) / REQUESTS * 1e6
+
+
 @contextmanager
-def running(proxies: dict[str, Proxy]) -> Iterator[dict[str, tuple[int, int]]]:
-    """The process and port of each proxy: an Envoy for each number of workers has them all. The origin is another."""
+def running(proxies: dict[str, Proxy]) -> Iterator[dict[str, Ready]]:
+    """One Envoy for each number of workers has all proxies of so many; the origin behind them is another."""
     binary = envoy.installed(envoy.NEWEST)
     with ExitStack() as stack:
         origin = stack.enter_context(Envoy(rivals.origin(), binary=binary)).port()
         started = {}
         for workers in sorted({proxy.workers for proxy in proxies.values()}):
             here = {name: proxy for name, proxy in proxies.items() if proxy.workers == workers}
-            edge = Envoy(rivals.bootstrap(here, origin), binary=binary, concurrency=workers)
-            ports = stack.enter_context(edge).ports()
-            started |= {name: (edge.process.pid, ports[name]) for name in here}
+            edge = stack.enter_context(Envoy(rivals.bootstrap(here, origin), binary=binary, concurrency=workers))
+            for name, port in edge.ports().items():
+                started[name] = Ready(edge.process.pid, port, stack.enter_context(Connections(port, CONNECTIONS)))
         yield started
 
 
 def measure(
     plan: Plan, rounds: int, check: Callable[[Cell, dict[str, str]], None], tell: Callable[[str], None]
 ) -> Times:
-    """So many rounds in each turn, of every cell: kind by kind of request, and each kind's proxies in another order each time.
+    """So many rounds in each turn, of every cell: kind by kind of request, its proxies in another order each time.
 
     What is compared is so measured within a second, by one process.
     """
@@ -116,14 +133,11 @@ def measure(
     times: Times = {cell: [[] for _ in range(TURNS)] for cell in plan.cells}
     shuffle = random.Random(1).shuffle
     for turn in range(TURNS):
-        with running(plan.proxies) as proxies, ExitStack() as stack:
-            open_ = {
-                name: stack.enter_context(Connections(port, CONNECTIONS)) for name, (_, port) in proxies.items()
-            }
+        with running(plan.proxies) as proxies:
             for cell in plan.cells:
                 name, request = cell
-                check(cell, asyncio.run(_answer(proxies[name][1], plan.requests[request])))
-                open_[name].send(sent[request], WARM)
+                check(cell, asyncio.run(_answer(proxies[name].port, plan.requests[request])))
+                proxies[name].connections.send(sent[request], WARM)
             tell(f"turn {turn + 1} of {TURNS}: {len(proxies)} proxies are warm")
             end = time.monotonic() + LIMIT / TURNS
             for done in range(rounds):
@@ -133,11 +147,7 @@ def measure(
                     shuffle(cells)
                     for cell in cells:
                         name, request = cell
-                        open_[name].send(sent[request], AGAIN)
-                        before = cpu_seconds(proxies[name][0])
-                        open_[name].send(sent[request], REQUESTS)
-                        passed = cpu_seconds(proxies[name][0]) - before
-                        times[cell][turn].append(passed / REQUESTS * 1e6)
+                        times[cell][turn].append(proxies[name].took(sent[request]))
     return times
 
 

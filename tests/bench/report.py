@@ -26,8 +26,8 @@ def about(times: Times, busy: float) -> str:
     digest = hashlib.sha256(MODULE.read_bytes()).hexdigest()[:12]
     return (
         f"{time.strftime('%Y-%m-%d')}, Envoy {envoy.NEWEST}, on {machine}. The module's checksum begins with "
-        f"`{digest}`. {len(turns)} turns of {len(turns[0])} rounds of {REQUESTS:,} requests over {CONNECTIONS} connections. "
-        f"The machine's load average before it began: {busy:.1f}."
+        f"`{digest}`. {len(turns)} Envoys, {sum(map(len, turns))} rounds of {REQUESTS:,} requests over {CONNECTIONS} "
+        f"connections. The machine's load average before it began: {busy:.1f}."
     )
 
 
