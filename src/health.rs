@@ -199,6 +199,7 @@ impl OutlierDetection {
     }
 
     /// Notes how a version did, at a time in Unix seconds. None: it had no part in the answer.
+    #[inline(never)]
     pub fn note(
         &self,
         version: &Version,

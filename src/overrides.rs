@@ -58,6 +58,7 @@ pub enum CookieChange {
 impl Override {
     /// What an allowed tester asks for in this app.
     #[must_use]
+    #[inline(never)]
     pub fn asked<H: Headers + ?Sized, A: Ambient>(&self, app: &str, request: &Request<'_, H, A>) -> Asked {
         let by_header = self
             .header
@@ -130,6 +131,7 @@ impl Override {
 
     /// The path as it goes upstream, where it carries the query parameter.
     #[must_use]
+    #[inline(never)]
     pub fn cleaned_path<'a>(&self, path: &'a [u8]) -> Option<Cow<'a, str>> {
         let name = self.query.as_ref()?.as_bytes();
         let (before, query) = std::str::from_utf8(path).ok()?.split_once('?')?;

@@ -78,6 +78,20 @@ impl Pinning {
             let age = self.age(known.issued, now, ends)?;
             return Ok(known.held(age));
         }
+        self.check_anew(value, app, versions, now, ends)
+    }
+
+    /// The same, of a pin that is not known.
+    #[inline(never)]
+    fn check_anew(
+        &self,
+        value: &[u8],
+        app: &str,
+        versions: &[VersionRef],
+        now: u64,
+        ends: Ends,
+    ) -> Result<Held, Rejection> {
+        let signing = self.signing.as_deref();
         let (pin, seal) = Pin::parse(value).ok_or(Rejection::Malformed)?;
         match (signing, seal) {
             (None, None) => {}

@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::ambient::Ambient;
+use crate::assign::Slot;
 use crate::cache;
 use crate::config::{App, Conduct, Edge};
 use crate::cookie::Scheme;
@@ -137,27 +138,41 @@ pub fn decide<H: Headers + ?Sized>(
         let token = asked
             .cookie
             .filter(|change| wanted.is_some() || *change == CookieChange::End);
-        let pin = place.pin.map(|(version, slot, issued)| {
-            let pin = Pin {
-                version: &version.name,
-                issued,
-                epoch: app.pinning.epoch,
-                slot,
-            };
-            pin.written(&app.name, app.pinning.keys())
-        });
-        let scheme = (pin.is_some() || token.is_some()).then(|| request.scheme());
+        let gifts = match (place.pin, token) {
+            (None, None) => None,
+            (pin, token) => Some(gifts(app, pin, token, request.scheme())),
+        };
         Decision {
             app: app.clone(),
             version: place.version,
             reason: place.reason,
             rejected: place.rejected,
-            gifts: scheme.map(|scheme| Gifts { pin, token, scheme }),
+            gifts,
             exceeded: request.into_exceeded(),
             trace: place.trace,
             attempt,
         }
     })
+}
+
+/// What a client gets to carry, of which there is something.
+#[inline(never)]
+fn gifts(
+    app: &App,
+    pin: Option<(VersionRef, Slot, u64)>,
+    token: Option<CookieChange>,
+    scheme: Scheme,
+) -> Gifts {
+    let pin = pin.map(|(version, slot, issued)| {
+        let pin = Pin {
+            version: &version.name,
+            issued,
+            epoch: app.pinning.epoch,
+            slot,
+        };
+        pin.written(&app.name, app.pinning.keys())
+    });
+    Gifts { pin, token, scheme }
 }
 
 /// What the host shall do to the request.
@@ -175,12 +190,8 @@ pub fn request_edits<'a, H: Headers + ?Sized>(
     }
     let routed = decision.map(|decision| decision.app.route_header.as_str());
     for (name, _) in headers.all() {
-        let Some(name) = edge.stripped(name) else {
-            continue;
-        };
-        let edit = Edit::Remove(name);
-        if Some(name) != routed && edits.iter().all(|other| *other != edit) {
-            edits.push(edit);
+        if let Some(name) = edge.stripped(name) {
+            strip(&mut edits, name, routed);
         }
     }
     let Some(decision) = decision else {
@@ -205,6 +216,15 @@ pub fn request_edits<'a, H: Headers + ?Sized>(
         edits.push(Edit::Replace(header.as_str(), Cow::Borrowed(pin)));
     }
     edits
+}
+
+/// Takes a header out, once, unless the app writes it.
+#[inline(never)]
+fn strip<'a>(edits: &mut Edits<'a>, name: &'a str, routed: Option<&str>) {
+    let edit = Edit::Remove(name);
+    if Some(name) != routed && edits.iter().all(|other| *other != edit) {
+        edits.push(edit);
+    }
 }
 
 /// What a response shows.

@@ -93,6 +93,16 @@ impl Rules {
         if keyed.is_empty() && self.unkeyed.0.is_empty() {
             return None;
         }
+        self.first_of(&keyed, request)
+    }
+
+    /// The first that applies of those that are kept under its headers' values, and of the others.
+    #[inline(never)]
+    fn first_of<H: Headers + ?Sized, A: Ambient>(
+        &self,
+        keyed: &[&(String, Places)],
+        request: &Request<'_, H, A>,
+    ) -> Option<usize> {
         (0..self.all.len().div_ceil(64)).find_map(|i| {
             let all = keyed
                 .iter()

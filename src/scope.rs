@@ -12,13 +12,21 @@ use hashbrown::HashMap;
 /// An IPv6 address keeps its brackets.
 #[must_use]
 pub fn normalized_host(authority: &[u8]) -> Cow<'_, [u8]> {
-    let without_dot = |host| <[u8]>::strip_suffix(host, b".").unwrap_or(host);
     // Most have neither port nor capitals, and are looked through once.
     if authority.iter().all(|b| *b != b':' && !b.is_ascii_uppercase()) {
         return Cow::Borrowed(without_dot(authority));
     }
+    Cow::Owned(lower_host(authority))
+}
+
+#[inline(never)]
+fn lower_host(authority: &[u8]) -> Vec<u8> {
     let (host, _) = split_port(authority);
-    Cow::Owned(without_dot(host).to_ascii_lowercase())
+    without_dot(host).to_ascii_lowercase()
+}
+
+fn without_dot(host: &[u8]) -> &[u8] {
+    host.strip_suffix(b".").unwrap_or(host)
 }
 
 /// The host of an authority, and its port with the colon before it, if it has one.

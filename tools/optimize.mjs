@@ -50,6 +50,8 @@ for (const { name, value } of found.filter(({ name }) => name.startsWith("pinion
 names.filter((name) => !KEPT.has(name)).forEach((name) => module.removeExport(name));
 binaryen.setOptimizeLevel(3);
 binaryen.setShrinkLevel(2);
+// What the sources keep out of a request's way has one caller, and would be inlined into it.
+binaryen.setOneCallerInlineMaxSize(20);
 module.optimize();
 if (!module.validate()) {
   process.exit(1);

@@ -16,6 +16,17 @@ pub(super) fn admit(app: &App, place: &mut Place, ambient: &(impl Ambient + Memo
         .outlier_detection
         .as_ref()
         .filter(|_| app.conduct == Conduct::Act)?;
+    past_ejected(app, watch, place, ambient)
+}
+
+/// The same, of an app whose versions are watched.
+#[inline(never)]
+fn past_ejected(
+    app: &App,
+    watch: &OutlierDetection,
+    place: &mut Place,
+    ambient: &(impl Ambient + Memory),
+) -> Option<Attempt> {
     let mut version = place.version.clone();
     let attempt = loop {
         // Each version comes once: a configuration whose fallbacks go round is refused.

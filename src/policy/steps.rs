@@ -184,6 +184,7 @@ impl Client {
 
     /// The version by a rule's split. What the client's pin says of the app's own shares stays as it would have been
     /// without the rule: a version of the split never enters a pin by it.
+    #[inline(never)]
     fn split<H: Headers + ?Sized, A: Ambient>(
         self,
         app: &App,

@@ -18,12 +18,17 @@ pub fn is_asked_why<H: Headers + ?Sized>(
     decision: Option<&Decision>,
     ambient: &impl Ambient,
 ) -> bool {
-    let asked = |explain: &Explain| {
-        headers.first(explain.header.as_str()).is_some()
-            && explain.allow.includes(&Request::new(headers, ambient))
+    let Some(explain) = &edge.explain else {
+        return false;
     };
     let acts = decision.map_or(edge.acts(), |decision| !decision.is_observed());
-    acts && edge.explain.as_ref().is_some_and(asked)
+    acts && is_asked(explain, headers, ambient)
+}
+
+#[inline(never)]
+fn is_asked<H: Headers + ?Sized>(explain: &Explain, headers: &H, ambient: &impl Ambient) -> bool {
+    headers.first(explain.header.as_str()).is_some()
+        && explain.allow.includes(&Request::new(headers, ambient))
 }
 
 /// The answer to who asks why, on a response. A shared cache would hand it to others, so it goes on none that one may

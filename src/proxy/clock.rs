@@ -48,6 +48,7 @@ pub(super) fn now() -> u64 {
     clock.now
 }
 
+#[inline(never)]
 fn asked(mut clock: Clock) -> u64 {
     let now = read();
     if clock.exact > 0 {

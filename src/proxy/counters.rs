@@ -43,15 +43,20 @@ impl Counters {
             return;
         };
         if id.is_none() {
-            let reason = reason.as_str();
-            *id = host::counter(&Metric::Requests {
-                app: &app.name,
-                version: &version.name,
-                reason,
-            });
+            *id = defined(decision);
         }
         if let Some(id) = *id {
             host::increment(id);
         }
     }
+}
+
+/// The id of a decided request's counter, which the host is told of.
+#[inline(never)]
+fn defined(decision: &Decision) -> Option<u32> {
+    host::counter(&Metric::Requests {
+        app: &decision.app.name,
+        version: &decision.version.name,
+        reason: decision.reason.as_str(),
+    })
 }

@@ -19,13 +19,18 @@ const OK: u32 = 0;
 
 /// The headers of one message.
 pub(super) struct Pairs {
-    block: Vec<u8>,
+    /// The host's block, and behind it what is left of longer ones before.
+    memory: Vec<u8>,
+    /// How much of that is the block.
+    size: usize,
+    /// Where its sizes end and its texts begin; 0 where there are no sizes.
+    texts: usize,
 }
 
 thread_local! {
     /// What the host gets to fill while headers are read.
     static ROOM: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
-    /// The block of a message before, which the next one takes.
+    /// The memory of a message before, which the next one takes.
     static SPARE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -36,15 +41,17 @@ const MAX_SPARE: usize = 64 * 1024;
 pub(super) fn room(size: usize) -> Option<*mut u8> {
     ROOM.with_borrow_mut(|room| {
         let room = room.as_mut()?;
-        room.resize(size, 0);
+        if room.len() < size {
+            room.resize(size, 0);
+        }
         Some(room.as_mut_ptr())
     })
 }
 
 impl Drop for Pairs {
     fn drop(&mut self) {
-        if self.block.capacity() <= MAX_SPARE {
-            SPARE.set(std::mem::take(&mut self.block));
+        if self.memory.capacity() <= MAX_SPARE {
+            SPARE.set(std::mem::take(&mut self.memory));
         }
     }
 }
@@ -57,16 +64,22 @@ impl Pairs {
         let mut size = 0;
         // SAFETY: both point to places of the right type, which live until the call is over.
         let status = unsafe { proxy_get_header_map_pairs(map, &mut data, &mut size) };
-        let mut block = ROOM.take().unwrap_or_default();
-        if status != OK || data != block.as_mut_ptr() || size != block.len() {
-            block.clear();
+        let mut memory = ROOM.take().unwrap_or_default();
+        if status != OK || data != memory.as_mut_ptr() {
+            size = 0;
         }
-        Pairs { block }
+        Pairs::new(memory, size)
+    }
+
+    /// The block that is the first so many bytes.
+    fn new(memory: Vec<u8>, size: usize) -> Self {
+        let texts = memory.get(..size).and_then(texts).unwrap_or_default();
+        Pairs { memory, size, texts }
     }
 
     /// Whether there is none, as where the host has none to give.
     pub(super) fn is_empty(&self) -> bool {
-        self.block.is_empty()
+        self.size == 0
     }
 
     /// Each name and value, in the order of arrival.
@@ -89,26 +102,26 @@ impl Pairs {
     }
 
     fn lines(&self) -> Lines<'_> {
-        let sizes = sizes(&self.block).unwrap_or_default();
+        let sizes = self.memory.get(4..self.texts).unwrap_or_default();
         Lines {
-            sizes: sizes.iter(),
-            start: 4 + 8 * sizes.len(),
+            sizes: sizes.as_chunks().0.iter(),
+            start: self.texts,
         }
     }
 
     /// What lies there; nothing where the block ends before.
     fn text(&self, Place { start, size }: Place) -> &[u8] {
         let end = start.wrapping_add(size);
-        self.block.get(start..end).unwrap_or_default()
+        let block = self.memory.get(..self.size).unwrap_or_default();
+        block.get(start..end).unwrap_or_default()
     }
 }
 
-/// The sizes of each name and value.
-fn sizes(block: &[u8]) -> Option<&[[u8; 8]]> {
-    let (count, rest) = block.split_first_chunk()?;
-    let size = (u32::from_le_bytes(*count) as usize).checked_mul(8)?;
-    let (sizes, _) = rest.split_at_checked(size)?;
-    Some(sizes.as_chunks().0)
+/// Where a block's texts begin, if it has all of its sizes.
+fn texts(block: &[u8]) -> Option<usize> {
+    let count = u32::from_le_bytes(*block.first_chunk()?) as usize;
+    let texts = count.checked_mul(8)?.checked_add(4)?;
+    (texts <= block.len()).then_some(texts)
 }
 
 /// Where each line lies, as the sizes say.
@@ -155,9 +168,8 @@ mod tests {
     use super::*;
 
     fn pairs(block: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let pairs = Pairs {
-            block: block.to_vec(),
-        };
+        // What was there before lies behind it.
+        let pairs = Pairs::new([block, b"a\0before\0"].concat(), block.len());
         pairs
             .iter()
             .map(|(name, value)| (name.to_vec(), value.to_vec()))

@@ -77,8 +77,7 @@ impl Stream {
             _ => {}
         }
         if self.explains {
-            let headers = HostHeaders::response();
-            headers.apply(policy::explained(self.decision.as_ref(), &headers));
+            explain(self.decision.as_ref());
         }
         Action::Continue
     }
@@ -90,14 +89,27 @@ fn decide(edge: &Edge, headers: &HostHeaders) -> Option<Decision> {
     if let Some(decision) = &decision
         && edge.access_log == AccessLog::On
     {
-        host::note("pinion_reason", decision.reason.as_str());
-        host::note("pinion_app", &decision.app.name);
+        note(decision);
     }
     decision
 }
 
+#[inline(never)]
+fn note(decision: &Decision) {
+    host::note("pinion_reason", decision.reason.as_str());
+    host::note("pinion_app", &decision.app.name);
+}
+
 fn count(decision: &Decision, counters: &Counters) {
     counters.count(decision);
+    if decision.rejected.is_some() || !decision.exceeded.is_empty() {
+        count_refused(decision);
+    }
+}
+
+/// Counts what of a request was not taken.
+#[inline(never)]
+fn count_refused(decision: &Decision) {
     let app = &decision.app.name;
     if let Some(cause) = decision.rejected {
         let cause = cause.as_str();
@@ -121,6 +133,7 @@ fn answered(decision: &Decision) {
     }
 }
 
+#[inline(never)]
 fn report(decision: &Decision, change: Change) {
     let (app, version) = (&decision.app.name, &decision.version.name);
     match change {
@@ -136,13 +149,19 @@ fn stamp_decided(decision: &Decision, headers: &HostHeaders) {
     let stamped = policy::stamp(decision, headers);
     headers.apply(stamped.edits);
     if stamped.agreement == Agreement::Mismatch {
-        host::count(&Metric::VersionMismatch {
-            app: &decision.app.name,
-            version: &decision.version.name,
-        });
+        count_mismatch(decision);
     }
 }
 
+#[inline(never)]
+fn count_mismatch(decision: &Decision) {
+    host::count(&Metric::VersionMismatch {
+        app: &decision.app.name,
+        version: &decision.version.name,
+    });
+}
+
+#[inline(never)]
 fn judge(workload: &Workload) -> Action {
     let headers = HostHeaders::request();
     let verdict = workload.judge(&headers, &World);
@@ -157,6 +176,13 @@ fn judge(workload: &Workload) -> Action {
     Action::Continue
 }
 
+#[inline(never)]
+fn explain(decision: Option<&Decision>) {
+    let headers = HostHeaders::response();
+    headers.apply(policy::explained(decision, &headers));
+}
+
+#[inline(never)]
 fn stamp_served(workload: &Workload) {
     let Some(stamp) = workload.stamp() else {
         return;
