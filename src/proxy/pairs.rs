@@ -65,7 +65,7 @@ impl Pairs {
         // SAFETY: both point to places of the right type, which live until the call is over.
         let status = unsafe { proxy_get_header_map_pairs(map, &mut data, &mut size) };
         let mut memory = ROOM.take().unwrap_or_default();
-        if status != OK || data != memory.as_mut_ptr() {
+        if status != OK || data != memory.as_mut_ptr() || size > memory.len() {
             size = 0;
         }
         Pairs::new(memory, size)

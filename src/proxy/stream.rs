@@ -94,6 +94,7 @@ fn decide(edge: &Edge, headers: &HostHeaders) -> Option<Decision> {
     decision
 }
 
+/// For access logs.
 #[inline(never)]
 fn note(decision: &Decision) {
     host::note("pinion_reason", decision.reason.as_str());
