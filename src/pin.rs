@@ -74,11 +74,11 @@ impl Pinning {
     ) -> Result<Held, Rejection> {
         let signing = self.signing.as_deref();
         let known = signing.and_then(|signing| signing.recent.find(app, value));
-        if let Some(known) = known {
-            let age = self.age(known.issued, now, ends)?;
-            return Ok(known.held(age));
+        let age = |issued| self.age(issued, now, ends);
+        match known {
+            Some(known) => age(known.issued).map(|age| known.held(age)),
+            None => self.check_anew(value, app, versions, age),
         }
-        self.check_anew(value, app, versions, now, ends)
     }
 
     /// The same, of a pin that is not known.
@@ -88,8 +88,7 @@ impl Pinning {
         value: &[u8],
         app: &str,
         versions: &[VersionRef],
-        now: u64,
-        ends: Ends,
+        age: impl FnOnce(u64) -> Result<u64, Rejection>,
     ) -> Result<Held, Rejection> {
         let signing = self.signing.as_deref();
         let (pin, seal) = Pin::parse(value).ok_or(Rejection::Malformed)?;
@@ -103,7 +102,7 @@ impl Pinning {
         if pin.epoch != self.epoch {
             return Err(Rejection::Epoch);
         }
-        let age = self.age(pin.issued, now, ends)?;
+        let age = age(pin.issued)?;
         let mut versions = versions.iter();
         let version = versions
             .find(|version| version.name == pin.version)

@@ -74,11 +74,11 @@ class Connections:
             for each in self.sockets:
                 each.sendall(next(requests))
             for each in self.sockets:
-                response = each.recv(65_536)
-                while response and not response.endswith(b"\r\n\r\n"):
+                response = more = each.recv(65_536)
+                while more and not response.endswith(b"\r\n\r\n"):
                     more = each.recv(65_536)
-                    response = response + more if more else b""
-                if not response.startswith(b"HTTP/1.1 200 "):
+                    response += more
+                if not more or not response.startswith(b"HTTP/1.1 200 "):
                     raise RuntimeError(f"not what was expected: {response!r}")
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,8 @@ class Proxy:
 
     def listener(self, name: str) -> dict:
         """Each has VMs of its own, and as many connections on each worker."""
-        listener = make.listener(name, list(self.filters), list(self.routes))
-        listener = json.loads(json.dumps(listener)) | {"connection_balance_config": {"exact_balance": {}}}
+        listener = make.listener(name, copy.deepcopy(list(self.filters)), list(self.routes))
+        listener["connection_balance_config"] = {"exact_balance": {}}
         walk(listener, lambda node: node.update(vm_id=name) if "runtime" in node else None)
         walk(listener, lambda node: node.update(filename=str(self.module)) if "filename" in node else None)
         return listener
