@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 use memchr::memchr;
 
+use crate::few::Few;
 use crate::header::{Headers, trim_ows};
 
 /// The longest cookies that are read: bytes over all lines, and pairs.
@@ -13,66 +14,40 @@ pub const MAX_BYTES: usize = 32 * 1024;
 /// See [`MAX_BYTES`].
 pub const MAX_PAIRS: usize = 512;
 
-/// The values of a cookie in the order of arrival, over all `cookie` lines.
-#[derive(Debug, Default)]
-pub struct Values<'a> {
-    first: Option<&'a [u8]>,
-    /// Mostly there is none.
-    others: Vec<&'a [u8]>,
-}
-
-impl<'a> Values<'a> {
-    /// Reads those of a name. None: there are too many cookies for any to be read.
-    ///
-    /// A pair without `=` has no name and is passed over; double quotes around a value are taken off, as Envoy does.
-    pub fn read<H: Headers + ?Sized>(headers: &'a H, name: &str) -> Option<Self> {
-        let mut values = Values::default();
-        let (mut bytes, mut pairs) = (0, 0);
-        for line in headers.lines("cookie") {
-            bytes += line.len();
-            if bytes > MAX_BYTES {
+/// The values of a cookie in the order of arrival, over all `cookie` lines. None: there are too many cookies for any to be
+/// read.
+///
+/// A pair without `=` has no name and is passed over; double quotes around a value are taken off, as Envoy does.
+pub fn values<'a, H: Headers + ?Sized>(headers: &'a H, name: &str) -> Option<Few<&'a [u8]>> {
+    let mut values = Few::default();
+    let (mut bytes, mut pairs) = (0, 0);
+    for line in headers.lines("cookie") {
+        bytes += line.len();
+        if bytes > MAX_BYTES {
+            return None;
+        }
+        let mut rest = Some(line);
+        while let Some(line) = rest {
+            pairs += 1;
+            if pairs > MAX_PAIRS {
                 return None;
             }
-            let mut rest = Some(line);
-            while let Some(line) = rest {
-                pairs += 1;
-                if pairs > MAX_PAIRS {
-                    return None;
+            let pair = match memchr(b';', line).and_then(|end| line.split_at_checked(end)) {
+                Some((pair, behind)) => {
+                    rest = behind.get(1..);
+                    pair
                 }
-                let pair = match memchr(b';', line).and_then(|end| line.split_at_checked(end)) {
-                    Some((pair, behind)) => {
-                        rest = behind.get(1..);
-                        pair
-                    }
-                    None => {
-                        rest = None;
-                        line
-                    }
-                };
-                if let Some(value) = value(pair, name) {
-                    values.push(value);
+                None => {
+                    rest = None;
+                    line
                 }
+            };
+            if let Some(value) = value(pair, name) {
+                values.push(value);
             }
         }
-        Some(values)
     }
-
-    fn push(&mut self, value: &'a [u8]) {
-        if self.first.is_none() {
-            self.first = Some(value);
-        } else {
-            self.others.push(value);
-        }
-    }
-}
-
-impl<'a> IntoIterator for Values<'a> {
-    type Item = &'a [u8];
-    type IntoIter = std::iter::Chain<std::option::IntoIter<&'a [u8]>, std::vec::IntoIter<&'a [u8]>>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.first.into_iter().chain(self.others)
-    }
+    Some(values)
 }
 
 /// The value of a pair, if it has that name.
@@ -216,7 +191,7 @@ mod tests {
 
     fn read(lines: &[&str], name: &str) -> Vec<String> {
         let headers: Vec<_> = lines.iter().map(|line| ("cookie", line)).collect();
-        let values = Values::read(headers.as_slice(), name).unwrap();
+        let values = values(headers.as_slice(), name).unwrap();
         values
             .into_iter()
             .map(|value| String::from_utf8_lossy(value).into_owned())
@@ -262,7 +237,7 @@ mod tests {
             (vec![bytes(MAX_BYTES), bytes(1)], false),
         ] {
             let headers: Vec<_> = lines.iter().map(|line| ("cookie", line)).collect();
-            assert_eq!(Values::read(headers.as_slice(), "a").is_some(), expected);
+            assert_eq!(values(headers.as_slice(), "a").is_some(), expected);
         }
     }
 

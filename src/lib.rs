@@ -36,6 +36,7 @@ pub mod config;
 pub mod cookie;
 pub mod edit;
 pub mod explain;
+pub mod few;
 pub mod header;
 pub mod health;
 pub mod metrics;

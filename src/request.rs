@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 
 use crate::ambient::Ambient;
-use crate::cookie::{Scheme, Values};
+use crate::cookie::{self, Scheme};
+use crate::few::Few;
 use crate::header::Headers;
 use crate::scope::normalized_host;
 
@@ -77,9 +78,9 @@ impl<'h, H: Headers + ?Sized, A: Ambient> Request<'h, H, A> {
 
     /// The values of a cookie, in the order of arrival; none at all where there are too many cookies.
     pub fn cookies(&self, name: &str) -> impl Iterator<Item = &'h [u8]> + use<'h, H, A> {
-        let values = Values::read(self.headers, name).unwrap_or_else(|| {
+        let values = cookie::values(self.headers, name).unwrap_or_else(|| {
             self.exceed(Limit::Cookies);
-            Values::default()
+            Few::default()
         });
         values.into_iter()
     }
