@@ -9,7 +9,17 @@ use crate::header::{Headers, trim_ows};
 /// read counts as above 0.
 #[must_use]
 pub fn may_be_shared<H: Headers + ?Sized>(response: &H) -> bool {
-    let mut fresh = response.first("expires").is_some();
+    let expires = response.first("expires").is_some();
+    if response.first("cache-control").is_none() {
+        return expires;
+    }
+    may_be_kept(response, expires)
+}
+
+/// The same, of a response that says more of it than when it expires.
+#[inline(never)]
+fn may_be_kept<H: Headers + ?Sized>(response: &H, expires: bool) -> bool {
+    let mut fresh = expires;
     let mut kept_out = false;
     if response.lines("cache-control").any(is_unbalanced) {
         return true;

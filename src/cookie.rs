@@ -161,7 +161,12 @@ impl CookieTemplate {
     /// The value of a `Set-Cookie` header, for a client whose request came by `scheme`.
     #[must_use]
     pub fn set(&self, value: &str, scheme: Scheme) -> String {
-        [&self.name, "=", value, &self.attributes, self.secured(scheme)].concat()
+        let secured = self.secured(scheme);
+        let size = self.name.len() + 1 + value.len() + self.attributes.len() + secured.len();
+        let mut cookie = String::with_capacity(size);
+        cookie.extend([&self.name, "=", value]);
+        cookie.extend([&self.attributes, secured]);
+        cookie
     }
 
     /// The value of a `Set-Cookie` header that ends the cookie.

@@ -26,6 +26,16 @@ impl<T> Few<T> {
         }
     }
 
+    /// Does something with each.
+    pub fn for_each(self, mut each: impl FnMut(T)) {
+        if let Some(first) = self.first {
+            each(first);
+        }
+        if !self.more.is_empty() {
+            others(self.more, each);
+        }
+    }
+
     /// The items so far.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.first.iter().chain(&self.more)
@@ -53,4 +63,9 @@ impl<T> IntoIterator for Few<T> {
     fn into_iter(self) -> Self::IntoIter {
         self.first.into_iter().chain(self.more)
     }
+}
+
+#[inline(never)]
+fn others<T>(items: Vec<T>, each: impl FnMut(T)) {
+    items.into_iter().for_each(each);
 }

@@ -226,8 +226,8 @@ impl<'a> Pin<'a> {
     pub fn written(&self, app: &str, keys: Option<&Keys>) -> String {
         let mut text = self.unsealed();
         if let Some(keys) = keys {
-            let seal = keys.seal(app, self);
-            text.extend(["~", seal.key_id(), "~", seal.mac()]);
+            text.push('~');
+            keys.seal(app, self).write(&mut text);
         }
         text
     }
@@ -241,8 +241,8 @@ impl<'a> Pin<'a> {
     fn write_parts(&self, separator: &str, out: &mut String) {
         let mut digits = itoa::Buffer::new();
         out.extend([self.version, separator, digits.format(self.issued), separator]);
-        out.extend([digits.format(self.epoch), separator]);
-        out.push_str(digits.format(self.slot.number()));
+        out.extend([digits.format(u64::from(self.epoch)), separator]);
+        out.push_str(digits.format(u64::from(self.slot.number())));
     }
 }
 

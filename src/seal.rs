@@ -5,19 +5,17 @@
 
 use std::fmt;
 
-use base64ct::{Base64UrlUnpadded, Encoding};
 use ctutils::CtEq;
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::{Hmac, KeyInit, Mac as _};
 use sha2::Sha256;
 
 /// The shortest key, in bytes: what SHA-256 gives out (RFC 2104 section 3).
 pub const KEY_MIN_LENGTH: usize = 32;
 
-/// A MAC's length in bytes.
-const MAC_LENGTH: usize = 16;
+type Mac = [u8; 16];
 
-/// A MAC as it is written.
-type Written = [u8; 22];
+/// The letters of base64url, each at its number.
+const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// Something that can be sealed: what its MAC is over.
 pub trait Sealed {
@@ -67,23 +65,16 @@ impl Key {
     }
 
     /// The MAC over something that is sealed for an app.
-    fn mac(&self, app: &str, what: &impl Sealed) -> Written {
+    fn mac(&self, app: &str, what: &impl Sealed) -> Mac {
         // App, version and key id have at most 63 bytes each; most are short.
         let mut message = String::with_capacity(96);
         what.write(app, &self.id, &mut message);
         let mut state = self.state.clone();
         state.update(message.as_bytes());
         let full = state.finalize().into_bytes();
-        written(full.first_chunk().unwrap_or(&[0; MAC_LENGTH]))
+        // It has twice as many bytes, so that none is ever missing.
+        full.first_chunk().copied().unwrap_or_default()
     }
-}
-
-/// A MAC in base64url, without padding; in the same time for each.
-fn written(mac: &[u8; MAC_LENGTH]) -> Written {
-    let mut written = Written::default();
-    // It has the right length, so that this cannot fail.
-    let _ = Base64UrlUnpadded::encode(mac, &mut written);
-    written
 }
 
 /// Never shows the key.
@@ -132,32 +123,26 @@ impl Keys {
     }
 }
 
-/// A seal as it is written: `KEYID~MAC`.
+/// A seal, which is written as `KEYID~MAC`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seal<'a> {
     key_id: &'a str,
-    mac: Written,
-}
-
-/// Whether a MAC could be written so: in the right letters, with nothing in the last one's bits that are left over.
-fn is_written(mac: &Written) -> bool {
-    mac.iter()
-        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-        && matches!(mac, [.., b'A' | b'Q' | b'g' | b'w'])
+    mac: Mac,
 }
 
 impl<'a> Seal<'a> {
     /// Reads the two parts.
     #[must_use]
     pub fn parse(key_id: &'a str, mac: &str) -> Option<Self> {
-        let mac = mac.as_bytes().try_into().ok()?;
-        (is_written(&mac) && crate::version::is_version_name(key_id)).then_some(Seal { key_id, mac })
+        let mac = read(mac.as_bytes().try_into().ok()?)?;
+        crate::version::is_version_name(key_id).then_some(Seal { key_id, mac })
     }
 
-    /// The MAC, as it is written.
-    #[must_use]
-    pub fn mac(&self) -> &str {
-        std::str::from_utf8(&self.mac).unwrap_or_default()
+    /// Adds it to a text, as it is written.
+    pub fn write(&self, out: &mut String) {
+        let letters = written(&self.mac);
+        let mac = std::str::from_utf8(&letters).unwrap_or_default();
+        out.extend([self.key_id, "~", mac]);
     }
 
     /// The id of the key that it says made it.
@@ -167,11 +152,56 @@ impl<'a> Seal<'a> {
     }
 }
 
+/// A MAC's letters: six bits each, and four bits of nothing behind them all.
+///
+/// A seal that is written is on its way to a client, and one that is read came from there: neither is a secret that the
+/// time it takes could tell of.
+fn written(mac: &Mac) -> [u8; 22] {
+    let (threes, last) = mac.as_chunks();
+    let ends = [last.first().copied().unwrap_or_default(), 0, 0];
+    let mut letters = [0; 24];
+    for (four, [a, b, c]) in letters
+        .as_chunks_mut()
+        .0
+        .iter_mut()
+        .zip(threes.iter().chain([&ends]))
+    {
+        let bits = u32::from_be_bytes([0, *a, *b, *c]);
+        *four = [18, 12, 6, 0].map(|behind| {
+            let six = (bits >> behind) % 64;
+            LETTERS.get(six as usize).copied().unwrap_or_default()
+        });
+    }
+    *letters.first_chunk().unwrap_or(&[0; 22])
+}
+
+/// The MAC of these letters, if it would be written so.
+fn read(letters: &[u8; 22]) -> Option<Mac> {
+    let [letters @ .., last] = letters;
+    let bits = letters
+        .iter()
+        .try_fold(0, |bits, letter| Some(bits << 6 | u128::from(number(*letter)?)))?;
+    let last = number(*last)?;
+    (last % 16 == 0).then(|| (bits << 2 | u128::from(last / 16)).to_be_bytes())
+}
+
+/// A letter's place among all.
+fn number(letter: u8) -> Option<u8> {
+    match letter {
+        b'A'..=b'Z' => Some(letter - b'A'),
+        b'a'..=b'z' => Some(letter - b'a' + 26),
+        b'0'..=b'9' => Some(letter - b'0' + 52),
+        b'-' => Some(62),
+        b'_' => Some(63),
+        _ => None,
+    }
+}
+
 impl fmt::Display for Seal<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        [self.key_id, "~", self.mac()]
-            .iter()
-            .try_for_each(|part| f.write_str(part))
+        let mut text = String::new();
+        self.write(&mut text);
+        f.write_str(&text)
     }
 }
 
@@ -196,8 +226,26 @@ mod tests {
     #[test]
     fn a_mac_is_written_in_base64url() {
         let counted = std::array::from_fn(|i| i as u8);
-        assert_eq!(&written(&counted), b"AAECAwQFBgcICQoLDA0ODw");
-        assert_eq!(&written(&[0xff; MAC_LENGTH]), b"_____________________w");
+        for (mac, letters) in [
+            (counted, b"AAECAwQFBgcICQoLDA0ODw"),
+            (counted.map(|i| i << 4 | 15 - i), b"Dx4tPEtaaXiHlqW0w9Lh8A"),
+            (counted.map(|i| 255 - i), b"__79_Pv6-fj39vX08_Lx8A"),
+            ([0xff; 16], b"_____________________w"),
+        ] {
+            assert_eq!(&written(&mac), letters);
+            assert_eq!(read(letters), Some(mac));
+        }
+    }
+
+    #[test]
+    fn each_letter_is_read_as_it_is_written() {
+        let numbers: Vec<_> = (0..=u8::MAX)
+            .filter_map(|letter| Some((number(letter)?, letter)))
+            .collect();
+        let mut sorted = numbers.clone();
+        sorted.sort_unstable();
+        let expected: Vec<_> = (0..).zip(LETTERS.iter().copied()).collect();
+        assert_eq!(sorted, expected);
     }
 
     #[test]

@@ -119,18 +119,15 @@ impl Client {
         request: &Request<'_, H, A>,
         trace: &mut Trace,
     ) -> Self {
-        let pinning = &app.pinning;
-        let slot = |(i, key): (usize, &Key)| Some((i, key.slot(&app.name, pinning.epoch, request)?));
-        if let Some((i, slot)) = pinning.keys.iter().enumerate().find_map(slot) {
-            trace.key = Step::took_item(i);
-            trace.slot = Some(slot);
-            return Client::Keyed(slot);
+        trace.key = Step::Passed(Why::Unconfigured);
+        if !app.pinning.keys.is_empty() {
+            trace.key = Step::Passed(Why::Absent);
+            if let Some((i, slot)) = keyed(app, request) {
+                trace.key = Step::took_item(i);
+                trace.slot = Some(slot);
+                return Client::Keyed(slot);
+            }
         }
-        trace.key = Step::Passed(if pinning.keys.is_empty() {
-            Why::Unconfigured
-        } else {
-            Why::Absent
-        });
         let now = request.ambient.now();
         let rejected = match carried_pin(app, request, now) {
             Ok((held, bearer)) => {
@@ -203,6 +200,14 @@ impl Client {
             ..self.place(app, request, trace)
         }
     }
+}
+
+/// The slot of the client's key, and which of the app's keys that is; the first that is there.
+#[inline(never)]
+fn keyed<H: Headers + ?Sized, A: Ambient>(app: &App, request: &Request<'_, H, A>) -> Option<(usize, Slot)> {
+    let App { name, pinning, .. } = app;
+    let slot = |(i, key): (usize, &Key)| Some((i, key.slot(name, pinning.epoch, request)?));
+    pinning.keys.iter().enumerate().find_map(slot)
 }
 
 /// Where an app's shares alone lead a client that comes back with a pin: past overrides, rules and keys, and not as a

@@ -17,7 +17,7 @@ use super::pairs::Pairs;
 use crate::ambient::Ambient;
 use crate::assign::Slot;
 use crate::config::Surroundings;
-use crate::edit::Edit;
+use crate::edit::{Edit, Edits};
 use crate::header::Headers;
 use crate::health::{Contended, Memory};
 use crate::metrics::Metric;
@@ -46,11 +46,11 @@ impl HostHeaders {
     }
 
     /// Does what is told to these headers on the host.
-    pub(super) fn apply<'a>(&self, edits: impl IntoIterator<Item = Edit<'a>>) {
-        edits.into_iter().for_each(|edit| self.make(&edit));
+    pub(super) fn apply(&self, edits: Edits<'_>) {
+        edits.for_each(|edit| self.make(&edit));
     }
 
-    fn make(&self, edit: &Edit<'_>) {
+    pub(super) fn make(&self, edit: &Edit<'_>) {
         // The host refuses an edit only outside of the headers' own callback.
         let _ = match edit {
             // Where there is nothing to replace, the host need not look for it. No two edits are of one name.

@@ -180,7 +180,9 @@ fn judge(workload: &Workload) -> Action {
 #[inline(never)]
 fn explain(decision: Option<&Decision>) {
     let headers = HostHeaders::response();
-    headers.apply(policy::explained(decision, &headers));
+    if let Some(edit) = policy::explained(decision, &headers) {
+        headers.make(&edit);
+    }
 }
 
 #[inline(never)]
@@ -190,7 +192,7 @@ fn stamp_served(workload: &Workload) {
     };
     let headers = HostHeaders::response();
     if *origin::code_details(&headers, host::code_details) == *VIA_UPSTREAM {
-        headers.apply([stamp]);
+        headers.make(&stamp);
     }
 }
 
