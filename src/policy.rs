@@ -21,7 +21,7 @@ use crate::header::Headers;
 use crate::health::{Attempt, Memory};
 use crate::overrides::CookieChange;
 use crate::pin::{Pin, Rejection};
-use crate::request::{Limit, Request};
+use crate::request::{Limits, Request};
 use crate::version::VersionRef;
 use ejection::admit;
 use steps::{Place, living};
@@ -75,7 +75,7 @@ pub struct Decision {
     /// Why the pins it carried did not hold, where none did and one was looked for.
     pub rejected: Option<Rejection>,
     /// What of it was not read, as it was too much.
-    pub exceeded: Vec<Limit>,
+    pub exceeded: Limits,
     /// What its client gets to carry, if anything.
     pub gifts: Option<Gifts>,
     /// What each step came to.
@@ -119,7 +119,7 @@ pub fn decide<H: Headers + ?Sized>(
         let asked = asked.unwrap_or_default();
         let asks_unknown = asked.version.is_some();
         let wanted = asked.version.and_then(|name| living(app, name.as_bytes()));
-        let trace = Trace {
+        let mut trace = Trace {
             asked: match (&app.overrides, wanted) {
                 (_, Some(_)) => Step::Took(None),
                 (None, None) => Step::Passed(Why::Unconfigured),
@@ -130,10 +130,10 @@ pub fn decide<H: Headers + ?Sized>(
             ..Trace::default()
         };
         let mut place = match wanted {
-            Some(version) => Place::of(version, Reason::Override, trace),
-            None => Place::find(app, &request, trace),
+            Some(version) => Place::of(version, Reason::Override),
+            None => Place::find(app, &request, &mut trace),
         };
-        let attempt = admit(app, &mut place, ambient);
+        let attempt = admit(app, &mut place, &mut trace, ambient);
         // A token that names no version of this app is worth nothing, so it is not held either.
         let token = asked
             .cookie
@@ -148,8 +148,8 @@ pub fn decide<H: Headers + ?Sized>(
             reason: place.reason,
             rejected: place.rejected,
             gifts,
-            exceeded: request.into_exceeded(),
-            trace: place.trace,
+            exceeded: request.exceeded(),
+            trace,
             attempt,
         }
     })

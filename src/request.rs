@@ -1,7 +1,7 @@
 //! A request as the decision sees it: host, path and query taken apart once, the rest read when asked for.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::Cell;
 
 use crate::ambient::Ambient;
 use crate::cookie::{self, Scheme};
@@ -21,7 +21,7 @@ pub struct Request<'h, H: ?Sized, A> {
     query: &'h [u8],
     /// What else a decision may ask for.
     pub ambient: &'h A,
-    exceeded: RefCell<Vec<Limit>>,
+    exceeded: Cell<Limits>,
 }
 
 /// What a client can send too much of: it is not read then, and that is counted.
@@ -36,6 +36,8 @@ pub enum Limit {
 }
 
 impl Limit {
+    const ALL: [Limit; 3] = [Limit::Cookies, Limit::Override, Limit::Regex];
+
     /// The limit's name in metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -44,6 +46,39 @@ impl Limit {
             Limit::Override => "override",
             Limit::Regex => "regex",
         }
+    }
+}
+
+/// Some of the limits, each once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits(u8);
+
+impl Limits {
+    fn bit(limit: Limit) -> u8 {
+        1 << limit as u8
+    }
+
+    /// These and one more.
+    #[must_use]
+    pub fn with(self, limit: Limit) -> Self {
+        Limits(self.0 | Limits::bit(limit))
+    }
+
+    /// Whether this is one of them.
+    #[must_use]
+    pub fn contains(self, limit: Limit) -> bool {
+        self.0 & Limits::bit(limit) != 0
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Each of them.
+    pub fn iter(self) -> impl Iterator<Item = Limit> {
+        Limit::ALL.into_iter().filter(move |limit| self.contains(*limit))
     }
 }
 
@@ -72,7 +107,7 @@ impl<'h, H: Headers + ?Sized, A: Ambient> Request<'h, H, A> {
             path,
             query,
             ambient,
-            exceeded: RefCell::default(),
+            exceeded: Cell::default(),
         }
     }
 
@@ -87,21 +122,13 @@ impl<'h, H: Headers + ?Sized, A: Ambient> Request<'h, H, A> {
 
     /// Notes that something was not read, as it is too much.
     pub fn exceed(&self, limit: Limit) {
-        if !self.has_exceeded(limit) {
-            self.exceeded.borrow_mut().push(limit);
-        }
+        self.exceeded.set(self.exceeded.get().with(limit));
     }
 
-    /// Whether a limit was exceeded so far.
+    /// The limits that were exceeded so far.
     #[must_use]
-    pub fn has_exceeded(&self, limit: Limit) -> bool {
-        self.exceeded.borrow().contains(&limit)
-    }
-
-    /// The limits that were exceeded so far, each once.
-    #[must_use]
-    pub fn into_exceeded(self) -> Vec<Limit> {
-        self.exceeded.into_inner()
+    pub fn exceeded(&self) -> Limits {
+        self.exceeded.get()
     }
 
     /// The method, as it was sent.

@@ -180,9 +180,9 @@ fn read(letters: &[u8; 22]) -> Option<Mac> {
     let [letters @ .., last] = letters;
     let bits = letters
         .iter()
-        .try_fold(0, |bits, letter| Some(bits << 6 | u128::from(number(*letter)?)))?;
+        .try_fold(0, |bits, letter| Some((bits << 6) | u128::from(number(*letter)?)))?;
     let last = number(*last)?;
-    (last % 16 == 0).then(|| (bits << 2 | u128::from(last / 16)).to_be_bytes())
+    (last % 16 == 0).then(|| ((bits << 2) | u128::from(last / 16)).to_be_bytes())
 }
 
 /// A letter's place among all.
@@ -228,7 +228,7 @@ mod tests {
         let counted = std::array::from_fn(|i| i as u8);
         for (mac, letters) in [
             (counted, b"AAECAwQFBgcICQoLDA0ODw"),
-            (counted.map(|i| i << 4 | 15 - i), b"Dx4tPEtaaXiHlqW0w9Lh8A"),
+            (counted.map(|i| (17 * i) ^ 15), b"Dx4tPEtaaXiHlqW0w9Lh8A"),
             (counted.map(|i| 255 - i), b"__79_Pv6-fj39vX08_Lx8A"),
             ([0xff; 16], b"_____________________w"),
         ] {

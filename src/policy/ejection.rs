@@ -6,17 +6,23 @@ use super::steps::Place;
 use crate::ambient::Ambient;
 use crate::assign::Share;
 use crate::config::{App, Conduct};
+use crate::explain::Trace;
 use crate::health::{Admission, Attempt, Change, Memory, OutlierDetection, Performance};
 use crate::version::{Version, VersionRef};
 
 /// Sends a request past an ejected version, with its pin left as it is. A version whose clients nobody could take is not
 /// watched.
-pub(super) fn admit(app: &App, place: &mut Place, ambient: &(impl Ambient + Memory)) -> Option<Attempt> {
+pub(super) fn admit(
+    app: &App,
+    place: &mut Place,
+    trace: &mut Trace,
+    ambient: &(impl Ambient + Memory),
+) -> Option<Attempt> {
     let watch = app
         .outlier_detection
         .as_ref()
         .filter(|_| app.conduct == Conduct::Act)?;
-    past_ejected(app, watch, place, ambient)
+    past_ejected(app, watch, place, trace, ambient)
 }
 
 /// The same, of an app whose versions are watched.
@@ -25,6 +31,7 @@ fn past_ejected(
     app: &App,
     watch: &OutlierDetection,
     place: &mut Place,
+    trace: &mut Trace,
     ambient: &(impl Ambient + Memory),
 ) -> Option<Attempt> {
     let mut version = place.version.clone();
@@ -41,7 +48,7 @@ fn past_ejected(
     };
     if version.index != place.version.index {
         place.reason = Reason::Fallback;
-        place.trace.ejected = Some(std::mem::replace(&mut place.version, version));
+        trace.ejected = Some(std::mem::replace(&mut place.version, version));
     }
     attempt
 }

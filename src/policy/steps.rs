@@ -18,30 +18,28 @@ pub(super) struct Place {
     pub(super) rejected: Option<Rejection>,
     /// The version it names, its slot and its time.
     pub(super) pin: Option<(VersionRef, Slot, u64)>,
-    pub(super) trace: Trace,
 }
 
 impl Place {
     /// A place that needs no pin.
-    pub(super) fn of(version: &VersionRef, reason: Reason, trace: Trace) -> Self {
+    pub(super) fn of(version: &VersionRef, reason: Reason) -> Self {
         Place {
             version: version.clone(),
             reason,
             rejected: None,
             pin: None,
-            trace,
         }
     }
 
     pub(super) fn find<H: Headers + ?Sized, A: Ambient>(
         app: &App,
         request: &Request<'_, H, A>,
-        mut trace: Trace,
+        trace: &mut Trace,
     ) -> Self {
         match inbound(app, request) {
             Ok(version) => {
                 trace.inbound = Step::Took(None);
-                return Place::of(version, Reason::Inbound, trace);
+                return Place::of(version, Reason::Inbound);
             }
             Err(why) => trace.inbound = Step::Passed(why),
         }
@@ -52,14 +50,14 @@ impl Place {
             None => Step::Passed(Why::Unmatched),
         };
         let split = match rule.and_then(|i| app.rules.get(i)).map(|rule| &rule.target) {
-            Some(Target::Version(version)) => return Place::of(version, Reason::Rule, trace),
+            Some(Target::Version(version)) => return Place::of(version, Reason::Rule),
             Some(Target::Split(layout)) => Some(layout),
             None => None,
         };
-        let client = Client::find(app, request, &mut trace);
+        let client = Client::find(app, request, trace);
         match split {
-            Some(layout) => client.split(app, request, layout, trace),
-            None => client.place(app, request, trace),
+            Some(layout) => client.split(app, request, layout),
+            None => client.place(app, request),
         }
     }
 }
@@ -147,33 +145,28 @@ impl Client {
     }
 
     /// The version by the app's shares.
-    fn place<H: Headers + ?Sized, A: Ambient>(
-        self,
-        app: &App,
-        request: &Request<'_, H, A>,
-        trace: Trace,
-    ) -> Place {
+    fn place<H: Headers + ?Sized, A: Ambient>(self, app: &App, request: &Request<'_, H, A>) -> Place {
         let owner = |slot: Slot| app.rollout.owner(slot, || request.ambient.now());
         match self {
-            Client::Keyed(slot) => Place::of(&owner(slot), Reason::Key, trace),
+            Client::Keyed(slot) => Place::of(&owner(slot), Reason::Key),
             Client::Pinned { held, bearer, now } => {
                 let version = followed(app, &held, bearer, now);
                 let pin = renewed(app, &held, &version, bearer, now);
                 Place {
                     pin,
-                    ..Place::of(&version, Reason::Pin, trace)
+                    ..Place::of(&version, Reason::Pin)
                 }
             }
             Client::Preflight { rejected } => Place {
                 rejected,
-                ..Place::of(app.rollout.stable(), Reason::Draw, trace)
+                ..Place::of(app.rollout.stable(), Reason::Draw)
             },
             Client::Drawn { slot, now, rejected } => {
                 let version = app.rollout.owner(slot, || now);
                 Place {
                     rejected,
                     pin: Some((version.clone(), slot, now)),
-                    ..Place::of(&version, Reason::Draw, trace)
+                    ..Place::of(&version, Reason::Draw)
                 }
             }
         }
@@ -187,7 +180,6 @@ impl Client {
         app: &App,
         request: &Request<'_, H, A>,
         split: &Layout<VersionRef>,
-        trace: Trace,
     ) -> Place {
         let version = match &self {
             Client::Keyed(slot) | Client::Drawn { slot, .. } => split.owner(*slot),
@@ -197,7 +189,7 @@ impl Client {
         Place {
             version: version.clone(),
             reason: Reason::Rule,
-            ..self.place(app, request, trace)
+            ..self.place(app, request)
         }
     }
 }
@@ -313,7 +305,7 @@ fn carried_pin<H: Headers + ?Sized, A: Ambient>(
         (held, bearer)
     };
     by_cookie.map(of_cookie).ok_or_else(|| {
-        let unread = pinning.cookie.is_some() && request.has_exceeded(Limit::Cookies);
+        let unread = pinning.cookie.is_some() && request.exceeded().contains(Limit::Cookies);
         rejected.or(unread.then_some(Rejection::Oversized))
     })
 }

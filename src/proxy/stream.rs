@@ -116,7 +116,7 @@ fn count_refused(decision: &Decision) {
         let cause = cause.as_str();
         host::count(&Metric::PinsRejected { app, cause });
     }
-    for limit in &decision.exceeded {
+    for limit in decision.exceeded.iter() {
         let cause = limit.as_str();
         host::count(&Metric::LimitsExceeded { app, cause });
     }

@@ -42,8 +42,8 @@ fn write(out: &mut String, decision: &Decision, world: &World) -> fmt::Result {
     ] {
         writeln!(out, "  {name:<9}{line}")?;
     }
-    for limit in &decision.exceeded {
-        writeln!(out, "  too much: {}", beyond(*limit))?;
+    for limit in decision.exceeded.iter() {
+        writeln!(out, "  too much: {}", beyond(limit))?;
     }
     if app.outlier_detection.is_some() {
         let what = "which versions are ejected only the proxy knows: here, all are healthy";
