@@ -4,7 +4,7 @@
 //! itself does. The form is that of the Proxy-Wasm ABI 0.2.1, section "Serialization": how many pairs there are, the
 //! sizes of each name and value, then the texts, each with a NUL behind it; numbers are 32 bits, little endian.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use memchr::arch::all::is_equal;
 use proxy_wasm::types::MapType;
@@ -28,30 +28,31 @@ pub(super) struct Pairs {
 }
 
 thread_local! {
-    /// What the host gets to fill while headers are read.
-    static ROOM: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
-    /// The memory of a message before, which the next one takes.
-    static SPARE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// What the host gets to fill: the memory of a message before.
+    static ROOM: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// Whether headers are being read.
+    static READING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The largest block that is kept for the next message.
-const MAX_SPARE: usize = 64 * 1024;
+const MAX_KEPT: usize = 64 * 1024;
 
 /// Memory of so many bytes for the host to fill, if headers are read now.
 pub(super) fn room(size: usize) -> Option<*mut u8> {
-    ROOM.with_borrow_mut(|room| {
-        let room = room.as_mut()?;
-        if room.len() < size {
-            room.resize(size, 0);
-        }
-        Some(room.as_mut_ptr())
+    READING.get().then(|| {
+        ROOM.with_borrow_mut(|room| {
+            if room.len() < size {
+                room.resize(size, 0);
+            }
+            room.as_mut_ptr()
+        })
     })
 }
 
 impl Drop for Pairs {
     fn drop(&mut self) {
-        if self.memory.capacity() <= MAX_SPARE {
-            SPARE.set(std::mem::take(&mut self.memory));
+        if self.memory.capacity() <= MAX_KEPT {
+            ROOM.with_borrow_mut(|room| std::mem::swap(room, &mut self.memory));
         }
     }
 }
@@ -59,12 +60,13 @@ impl Drop for Pairs {
 impl Pairs {
     /// Reads all headers of the message in hand; none where the host has none to give.
     pub(super) fn read(map: MapType) -> Self {
-        ROOM.set(Some(SPARE.take()));
+        READING.set(true);
         let mut data = std::ptr::null_mut();
         let mut size = 0;
         // SAFETY: both point to places of the right type, which live until the call is over.
         let status = unsafe { proxy_get_header_map_pairs(map, &mut data, &mut size) };
-        let mut memory = ROOM.take().unwrap_or_default();
+        READING.set(false);
+        let mut memory = ROOM.take();
         if status != OK || data != memory.as_mut_ptr() || size > memory.len() {
             size = 0;
         }

@@ -15,7 +15,7 @@ from harness.envoy import ROOT
 from . import memory, plan, plots, report
 from .measure import Cell, measure
 
-ROUNDS = 24
+ROUNDS = 120
 """In each turn, if there is the time."""
 
 DOCS = ROOT / "docs"

@@ -19,10 +19,10 @@ from harness.envoy import Envoy
 from . import rivals
 from .rivals import Proxy
 
-REQUESTS = 500
-"""Of a cell in a round: a twentieth of a second, so that what else the machine does falls on all alike."""
-AGAIN = 300
-"""Before these, in every round: what ran in between has taken a proxy's place in the caches."""
+REQUESTS = 120
+"""Of a cell in a round: some milliseconds, as what else the machine does is much the same for some tens of them."""
+AGAIN = 40
+"""Before these, in every round: what ran in between has taken a proxy's place in the caches, and so many bring it back."""
 WARM = 5000
 """Of a cell before the first round: V8 and LuaJIT compile well what has run some ten thousand times."""
 TURNS = 5
