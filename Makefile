@@ -72,7 +72,7 @@ fleet: ## Simulate a fleet: a thousand proxies, a million keys, a ramp, an eject
 test-istio: dist/pinion.wasm $(PYTHON) $(ISTIO_TOOLS) ## The Istio manifests under the real istiod, with traffic; needs Go
 	$(PYTHON) -m pytest tests/istio
 
-# Thirteen minutes on two cores; ROUNDS=1 is enough for a try, which is kept in .run/bench.
+# Twelve minutes on two cores; ROUNDS=1 is enough for a try, which is kept in .run/bench.
 ROUNDS ?=
 RIVALS := $(addprefix .tools/bench/,nothing.wasm floor.wasm replay.wasm)
 

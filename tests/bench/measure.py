@@ -23,11 +23,12 @@ REQUESTS = 120
 """Of a cell in a round: some milliseconds, as what else the machine does is much the same for some tens of them."""
 AGAIN = 40
 """Before these, in every round: what ran in between has taken a proxy's place in the caches, and so many bring it back."""
-WARM = 5000
-"""Of a cell before the first round: V8 and LuaJIT compile well what has run some ten thousand times."""
-TURNS = 5
+WARM = 1000
+"""Of a cell before the first round."""
+TURNS = 10
 """Envoys, one after the other: VMs of the same proxy differ a little, by where their memory lies."""
 CONNECTIONS = 4
+"""The numbers of requests are multiples of it."""
 LIMIT = 540.0
 """Seconds that the rounds may take in all: on a busy machine there are fewer of them."""
 
@@ -44,8 +45,11 @@ class Plan:
     cells: list[Cell]
 
 
-Times = dict[Cell, list[list[float]]]
-"""Microseconds of CPU time for a request, by turn and round."""
+Round = dict[str, float]
+"""Microseconds of CPU time for a request, by proxy: measured within a second, by one process."""
+
+Times = dict[str, list[list[Round]]]
+"""The rounds of each kind of request, by turn."""
 
 
 def cpu_seconds(pid: int) -> float:
@@ -124,30 +128,31 @@ def running(proxies: dict[str, Proxy]) -> Iterator[dict[str, Ready]]:
 def measure(
     plan: Plan, rounds: int, check: Callable[[Cell, dict[str, str]], None], tell: Callable[[str], None]
 ) -> Times:
-    """So many rounds in each turn, of every cell: kind by kind of request, its proxies in another order each time.
-
-    What is compared is so measured within a second, by one process.
-    """
-    sent = {name: requests(asked) for name, asked in plan.requests.items()}
-    kinds = [[cell for cell in plan.cells if cell[1] == name] for name in plan.requests]
-    times: Times = {cell: [[] for _ in range(TURNS)] for cell in plan.cells}
+    """So many rounds in each turn, of every cell: kind by kind of request, its proxies in another order each time."""
+    sent = {kind: requests(asked) for kind, asked in plan.requests.items()}
+    kinds = {kind: [proxy for proxy, asked in plan.cells if asked == kind] for kind in plan.requests}
+    times: Times = {kind: [] for kind in kinds}
     shuffle = random.Random(1).shuffle
+
+    def one_round(kind: str, proxies: dict[str, Ready]) -> Round:
+        shuffle(kinds[kind])
+        return {name: proxies[name].took(sent[kind]) for name in kinds[kind]}
+
     for turn in range(TURNS):
         with running(plan.proxies) as proxies:
             for cell in plan.cells:
-                name, request = cell
-                check(cell, asyncio.run(_answer(proxies[name].port, plan.requests[request])))
-                proxies[name].connections.send(sent[request], WARM)
+                name, kind = cell
+                check(cell, asyncio.run(_answer(proxies[name].port, plan.requests[kind])))
+                proxies[name].connections.send(sent[kind], WARM)
             tell(f"turn {turn + 1} of {TURNS}: {len(proxies)} proxies are warm")
+            for of_kind in times.values():
+                of_kind.append([])
             end = time.monotonic() + LIMIT / TURNS
             for done in range(rounds):
                 if done and time.monotonic() > end:
                     break
-                for cells in kinds:
-                    shuffle(cells)
-                    for cell in cells:
-                        name, request = cell
-                        times[cell][turn].append(proxies[name].took(sent[request]))
+                for kind, of_kind in times.items():
+                    of_kind[turn].append(one_round(kind, proxies))
     return times
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
+from collections.abc import Callable
 
 from cost import scenarios as of
 from cost.scenarios import NEW, NOWHERE, PINNED, RULE
 
 from . import rivals
-from .measure import Cell, Plan, Times
+from .measure import Cell, Plan, Round, Times
 
 NONE = "no filter"
 MUTATION = "header_mutation"
@@ -132,32 +134,48 @@ BUDGETS = (
 
 @dataclasses.dataclass(frozen=True)
 class Added:
-    """Microseconds for a request, or how many times as many: by the best rounds, and by the median of all."""
+    """Microseconds for a request, or how many times as many: in the quietest rounds, and by the median of all."""
 
     best: float
     median: float
 
 
-def best_and_median(times: Times, cell: Cell) -> Added:
-    """The best is the mean of each turn's best fifth: no lucky round decides, and no lucky process."""
-    best = [sorted(rounds)[: max(1, len(rounds) // 5)] for rounds in times[cell]]
-    return Added(statistics.mean(map(statistics.mean, best)), statistics.median(_rounds(times, cell)))
+def _quietest(turn: list[Round]) -> list[Round]:
+    """The fifth in which all proxies together took least, so that none is helped by what else the machine did."""
+    return sorted(turn, key=lambda each: sum(each.values()))[: max(1, len(turn) // 5)]
+
+
+def _best_and_median(turns: list[list[Round]], value: Callable[[Round], float]) -> Added:
+    return Added(
+        statistics.mean(value(each) for turn in turns for each in _quietest(turn)),
+        statistics.median(value(each) for turn in turns for each in turn),
+    )
+
+
+def whole(times: Times, cell: Cell) -> Added:
+    """What a request takes in all."""
+    return _best_and_median(times[cell[1]], lambda each: each[cell[0]])
 
 
 def added(times: Times, cell: Cell, base: Cell) -> Added:
-    """What a proxy adds to another. For the median, rounds are compared with themselves."""
-    best = best_and_median(times, cell).best - best_and_median(times, base).best
-    pairs = zip(_rounds(times, cell), _rounds(times, base), strict=True)
-    return Added(best, statistics.median(here - there for here, there in pairs))
-
-
-def _rounds(times: Times, cell: Cell) -> list[float]:
-    return [each for turn in times[cell] for each in turn]
+    """What a proxy adds to another in the same rounds."""
+    return _best_and_median(times[cell[1]], lambda each: each[cell[0]] - each[base[0]])
 
 
 def ratio(times: Times, budget: Budget) -> Added:
     here, there = added(times, budget.cell, budget.base), added(times, budget.than, budget.than_base)
     return Added(here.best / there.best, here.median / there.median)
+
+
+def error(times: Times, budget: Budget) -> float:
+    """The standard error of the median's ratio, from one turn to the next: the jackknife's."""
+    turns = len(times[budget.cell[1]])
+
+    def without(left_out: int) -> Times:
+        return {kind: [each for i, each in enumerate(all_of) if i != left_out] for kind, all_of in times.items()}
+
+    ratios = [ratio(without(i), budget).median for i in range(turns)]
+    return math.sqrt((turns - 1) * statistics.pvariance(ratios))
 
 
 def wrong(at: Cell, answer: dict[str, str]) -> str | None:

@@ -42,7 +42,7 @@ def _added(times: Times, to: Path) -> None:
         place.set_title(kind, fontsize=10)
         place.tick_params(axis="y", length=0)
     axes[0].invert_yaxis()
-    figure.supxlabel("µs of CPU time added to a request: the best rounds, and the median (a stroke)", fontsize=10)
+    figure.supxlabel("µs of CPU time added to a request: the quietest rounds, and the median (a stroke)", fontsize=10)
     _save(figure, to)
 
 
