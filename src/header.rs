@@ -110,7 +110,7 @@ impl HeaderName {
 pub struct HeaderNames {
     /// The shorter ones first.
     names: Vec<HeaderName>,
-    /// A bit for each sum of a length and a last byte; most names that are looked for have another.
+    /// The [`mark`] of each; most names that are looked for have another.
     marks: u64,
 }
 
@@ -148,7 +148,8 @@ impl HeaderNames {
     }
 }
 
-fn mark(name: &[u8]) -> u64 {
+/// A bit for the sum of a name's length and its last byte.
+pub(crate) fn mark(name: &[u8]) -> u64 {
     let last = name.last().copied().map_or(0, usize::from);
     1 << (name.len().wrapping_add(last) % 64)
 }

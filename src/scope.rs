@@ -7,6 +7,8 @@ use std::net::Ipv6Addr;
 
 use hashbrown::HashMap;
 
+use crate::header::mark;
+
 /// The host of a request: without its port and a trailing dot, in lower case.
 ///
 /// An IPv6 address keeps its brackets.
@@ -167,6 +169,8 @@ impl PathPrefix {
 #[derive(Debug)]
 pub struct ScopeMap<T> {
     exact: HashMap<Vec<u8>, Paths<T>>,
+    /// The [`mark`] of each exact host: where there are few, most others have another.
+    marks: u64,
     suffix: HashMap<Vec<u8>, Paths<T>>,
     any: Paths<T>,
 }
@@ -178,6 +182,7 @@ impl<T> Default for ScopeMap<T> {
     fn default() -> Self {
         ScopeMap {
             exact: HashMap::new(),
+            marks: 0,
             suffix: HashMap::new(),
             any: Vec::new(),
         }
@@ -193,7 +198,10 @@ impl<T> ScopeMap<T> {
         let paths = match host {
             HostPattern::Any => &mut self.any,
             HostPattern::Suffix(suffix) => self.suffix.entry(suffix.clone().into_bytes()).or_default(),
-            HostPattern::Exact(name) => self.exact.entry(name.clone().into_bytes()).or_default(),
+            HostPattern::Exact(name) => {
+                self.marks |= mark(name.as_bytes());
+                self.exact.entry(name.clone().into_bytes()).or_default()
+            }
         };
         let order =
             |(other, _): &(PathPrefix, T)| path.0.len().cmp(&other.0.len()).then_with(|| other.cmp(path));
@@ -215,7 +223,9 @@ impl<T> ScopeMap<T> {
     }
 
     fn paths(&self, host: &[u8]) -> &Paths<T> {
-        if let Some(paths) = self.exact.get(host) {
+        if self.marks & mark(host) != 0
+            && let Some(paths) = self.exact.get(host)
+        {
             return paths;
         }
         if !self.suffix.is_empty() {

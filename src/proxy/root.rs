@@ -105,7 +105,8 @@ impl RootContext for Root {
 }
 
 /// Notes that this VM serves streams.
-pub(super) fn note_stream() {
+#[inline(never)]
+pub(super) fn note_streams() {
     SHARES.with_borrow_mut(Shares::serve);
 }
 

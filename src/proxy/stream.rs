@@ -47,9 +47,8 @@ impl Stream {
         }
     }
 
-    fn count(&self) {
-        let counters = self.served.as_ref().and_then(|served| served.counters.as_ref());
-        if let (Some(decision), Some(counters)) = (&self.decision, counters) {
+    fn count(&self, decision: &Decision) {
+        if let Some(counters) = self.served.as_ref().and_then(|served| served.counters.as_ref()) {
             count(decision, counters);
         }
     }
@@ -60,8 +59,10 @@ impl Stream {
         match self.served.as_deref().map(Served::role) {
             Some(Role::Edge(edge)) => {
                 let headers = HostHeaders::request();
-                self.decision = decide(edge, &headers);
-                self.count();
+                if let Some(decision) = decide(edge, &headers) {
+                    self.count(&decision);
+                    self.decision = Some(decision);
+                }
                 self.explains = policy::is_asked_why(edge, &headers, self.decision.as_ref(), &World);
                 Action::Continue
             }

@@ -21,6 +21,8 @@ struct Streams {
     places: [Place; PLACES],
     /// Those whose place was taken when they began.
     others: BTreeMap<u32, Stream>,
+    /// Whether there has been any.
+    begun: bool,
 }
 
 thread_local! {
@@ -29,6 +31,7 @@ thread_local! {
             roots: Vec::new(),
             places: [const { None }; PLACES],
             others: BTreeMap::new(),
+            begun: false,
         })
     };
 }
@@ -39,6 +42,10 @@ fn place(places: &mut [Place; PLACES], stream: u32) -> Option<&mut Place> {
 
 impl Streams {
     fn begin(&mut self, stream: u32, root: u32) {
+        if !self.begun {
+            self.begun = true;
+            root::note_streams();
+        }
         let served = self.roots.iter().find(|(id, _)| *id == root);
         let begun = Stream::new(served.map(|(_, served)| served.clone()));
         match place(&mut self.places, stream) {
@@ -84,7 +91,6 @@ pub(super) fn forget(root: u32) {
 /// A stream begins under a root.
 pub(super) fn begin(stream: u32, root: u32) {
     STREAMS.with_borrow_mut(|streams| streams.begin(stream, root));
-    root::note_stream();
 }
 
 /// A stream's request headers are here.
