@@ -94,6 +94,7 @@ GROWN := $(abspath .tools/fuzz)
 
 .PHONY: test-fuzz
 test-fuzz: .tools/bin/cargo-fuzz ## Each fuzz target, for some thousand runs from its corpus
+	cargo fetch --quiet --locked --manifest-path fuzz/Cargo.toml
 	@for target in $(FUZZ_TARGETS); do \
 		mkdir -p $(GROWN)/$$target && log=$(GROWN)/$$target.log && \
 		($(FUZZ) $$target $(GROWN)/$$target corpus/$$target -- -runs=20000) >$$log 2>&1 \
