@@ -62,6 +62,13 @@ def fields() -> dict[str, list[Field]]:
         "every byte in a key": [(b"x-user-id", EVERY_BYTE)],
         "every byte in a pin header": [(b"x-version-pin", EVERY_BYTE)],
         "every byte in an override": [tester, (b"x-override", EVERY_BYTE)],
+        "every byte in a seal": [
+            (b"cookie", b"pinion-shop=v1~" + now + b"~0~1~k1~" + EVERY_BYTE[i : i + 22])
+            for i in range(0, len(EVERY_BYTE), 22)
+        ],
+        "every byte in what a browser says of a request": [
+            (name, EVERY_BYTE) for name in (b"sec-fetch-mode", b"origin", b"access-control-request-method")
+        ],
         "not UTF-8": [(b"end-user", b"\xff\xfe"), (b"cookie", b"\xc3\x28=\xff")],
         "a cookie of 48 KiB": [(b"cookie", b"pinion-shop=" + b"a" * 49_000)],
         "thousands of pairs": [(b"cookie", b"a=b;" * 12_000)],
