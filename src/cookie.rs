@@ -163,6 +163,7 @@ impl CookieTemplate {
     pub fn set(&self, value: &str, scheme: Scheme) -> String {
         let secured = self.secured(scheme);
         let size = self.name.len() + 1 + value.len() + self.attributes.len() + secured.len();
+        // Not `concat`, whose code a new client's request would run through for this alone.
         let mut cookie = String::with_capacity(size);
         cookie.extend([&self.name, "=", value]);
         cookie.extend([&self.attributes, secured]);

@@ -136,7 +136,7 @@ BUDGETS = (
 class Added:
     """Microseconds for a request, or how many times as many: in the quietest rounds, and by the median of all."""
 
-    best: float
+    quietest: float
     median: float
 
 
@@ -145,7 +145,7 @@ def _quietest(turn: list[Round]) -> list[Round]:
     return sorted(turn, key=lambda each: sum(each.values()))[: max(1, len(turn) // 5)]
 
 
-def _best_and_median(turns: list[list[Round]], value: Callable[[Round], float]) -> Added:
+def _quietest_and_median(turns: list[list[Round]], value: Callable[[Round], float]) -> Added:
     return Added(
         statistics.mean(value(each) for turn in turns for each in _quietest(turn)),
         statistics.median(value(each) for turn in turns for each in turn),
@@ -154,17 +154,17 @@ def _best_and_median(turns: list[list[Round]], value: Callable[[Round], float]) 
 
 def whole(times: Times, cell: Cell) -> Added:
     """What a request takes in all."""
-    return _best_and_median(times[cell[1]], lambda each: each[cell[0]])
+    return _quietest_and_median(times[cell[1]], lambda each: each[cell[0]])
 
 
 def added(times: Times, cell: Cell, base: Cell) -> Added:
     """What a proxy adds to another in the same rounds."""
-    return _best_and_median(times[cell[1]], lambda each: each[cell[0]] - each[base[0]])
+    return _quietest_and_median(times[cell[1]], lambda each: each[cell[0]] - each[base[0]])
 
 
 def ratio(times: Times, budget: Budget) -> Added:
     here, there = added(times, budget.cell, budget.base), added(times, budget.than, budget.than_base)
-    return Added(here.best / there.best, here.median / there.median)
+    return Added(here.quietest / there.quietest, here.median / there.median)
 
 
 def error(times: Times, budget: Budget) -> float:

@@ -38,7 +38,7 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 
 def _two(value: plan.Added) -> str:
-    return f"{value.best:.1f} / {value.median:.1f}"
+    return f"{value.quietest:.1f} / {value.median:.1f}"
 
 
 def added(times: Times) -> str:
@@ -64,12 +64,12 @@ def factors(times: Times) -> str:
 
 
 def verdicts(times: Times, standing: memory.Whole) -> list[tuple[str, str, str, str, bool]]:
-    """Name, what it may be, what it is by best and by median, and whether it holds. The median decides."""
+    """Name, what it may be, what it is in the quietest rounds and by the median, and whether it holds. The median decides."""
     found = []
     for budget in plan.BUDGETS:
         ratio, error = plan.ratio(times, budget), plan.error(times, budget)
         median = f"{ratio.median:.2f} ± {error:.2f} ×"
-        here = (f"≤ {budget.limit:g} ×", f"{ratio.best:.2f} ×", median, ratio.median <= budget.limit)
+        here = (f"≤ {budget.limit:g} ×", f"{ratio.quietest:.2f} ×", median, ratio.median <= budget.limit)
         found.append((budget.name, *here))
     taken = standing.configuring_ms
     limit = f"≤ {CONFIGURING_LIMIT:g} ms"
