@@ -277,7 +277,7 @@ impl Edge {
 
     /// The app of a normalized host and a path without query.
     #[must_use]
-    pub fn app(&self, host: &[u8], path: &[u8]) -> Option<&Rc<App>> {
+    pub fn app<'p>(&self, host: &[u8], path: impl Fn() -> &'p [u8]) -> Option<&Rc<App>> {
         self.scopes.find(host, path)
     }
 

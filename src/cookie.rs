@@ -199,7 +199,7 @@ mod tests {
         let headers: Vec<_> = lines.iter().map(|line| ("cookie", line)).collect();
         let values = values(headers.as_slice(), name).unwrap();
         values
-            .into_iter()
+            .iter()
             .map(|value| String::from_utf8_lossy(value).into_owned())
             .collect()
     }

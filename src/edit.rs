@@ -7,6 +7,8 @@ use crate::few::Few;
 /// One change of a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Edit<'a> {
+    /// A first line, where there is none.
+    Add(&'a str, Cow<'a, str>),
     /// A further line; those there stay.
     Append(&'a str, Cow<'a, str>),
     /// One line, in place of all that are there.

@@ -4,14 +4,15 @@
 #[derive(Debug, PartialEq, Eq)]
 pub struct Few<T> {
     first: Option<T>,
-    more: Vec<T>,
+    /// None rather than an empty one, which would have to be dropped.
+    more: Option<Vec<T>>,
 }
 
 impl<T> Default for Few<T> {
     fn default() -> Self {
         Few {
             first: None,
-            more: Vec::new(),
+            more: None,
         }
     }
 }
@@ -22,23 +23,35 @@ impl<T> Few<T> {
         if self.first.is_none() {
             self.first = Some(item);
         } else {
-            self.more.push(item);
+            self.more.get_or_insert_default().push(item);
         }
     }
 
     /// Does something with each.
-    pub fn for_each(self, mut each: impl FnMut(T)) {
-        if let Some(first) = self.first {
-            each(first);
+    pub fn for_each(&self, mut each: impl FnMut(&T)) {
+        let _: Option<()> = self.find_map(|item| {
+            each(item);
+            None
+        });
+    }
+
+    /// What the first item gives that gives anything.
+    pub fn find_map<R>(&self, mut give: impl FnMut(&T) -> Option<R>) -> Option<R> {
+        let found = self.first.as_ref().and_then(&mut give);
+        match &self.more {
+            Some(more) if found.is_none() => others(more, give),
+            _ => found,
         }
-        if !self.more.is_empty() {
-            others(self.more, each);
-        }
+    }
+
+    /// The first item.
+    pub fn first(&self) -> Option<&T> {
+        self.first.as_ref()
     }
 
     /// The items so far.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.first.iter().chain(&self.more)
+        self.first.iter().chain(self.more.iter().flatten())
     }
 }
 
@@ -56,16 +69,7 @@ impl<T> FromIterator<T> for Few<T> {
     }
 }
 
-impl<T> IntoIterator for Few<T> {
-    type Item = T;
-    type IntoIter = std::iter::Chain<std::option::IntoIter<T>, std::vec::IntoIter<T>>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.first.into_iter().chain(self.more)
-    }
-}
-
 #[inline(never)]
-fn others<T>(items: Vec<T>, each: impl FnMut(T)) {
-    items.into_iter().for_each(each);
+fn others<T, R>(items: &[T], give: impl FnMut(&T) -> Option<R>) -> Option<R> {
+    items.iter().find_map(give)
 }

@@ -120,7 +120,7 @@ impl Block {
     pub fn covers<H: Headers + ?Sized, A: Ambient>(&self, request: &Request<'_, H, A>) -> bool {
         let method = request.method();
         (self.methods.is_empty() || self.methods.iter().any(|wanted| wanted.as_bytes() == method))
-            && (self.paths.is_empty() || self.paths.iter().any(|prefix| prefix.covers(request.path)))
+            && (self.paths.is_empty() || self.paths.iter().any(|prefix| prefix.covers(request.path())))
     }
 }
 

@@ -72,7 +72,7 @@ impl Override {
         let held = || {
             self.cookie
                 .as_ref()
-                .and_then(|cookie| request.cookies(&cookie.name).next())
+                .and_then(|cookie| request.cookies(&cookie.name).first().copied())
         };
         let off = by_query.as_deref() == Some(OFF.as_bytes());
         let asks = by_header.is_some() || (by_query.is_some() && !off);

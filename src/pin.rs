@@ -60,7 +60,8 @@ impl From<Keys> for Signing {
 }
 
 impl Pinning {
-    /// Judges a pin as it is carried, against an app and its versions.
+    /// Judges a pin as it is carried, against an app and its versions. When pins end is asked only for one whose time to
+    /// live is over.
     ///
     /// # Errors
     /// Why it does not hold.
@@ -70,7 +71,7 @@ impl Pinning {
         app: &str,
         versions: &[VersionRef],
         now: u64,
-        ends: Ends,
+        ends: impl FnOnce() -> Ends,
     ) -> Result<Held, Rejection> {
         let signing = self.signing.as_deref();
         let known = signing.and_then(|signing| signing.recent.find(app, value));
@@ -127,12 +128,12 @@ impl Pinning {
         self.signing.as_ref().map(|signing| &signing.keys)
     }
 
-    fn age(&self, issued: u64, now: u64, ends: Ends) -> Result<u64, Rejection> {
+    fn age(&self, issued: u64, now: u64, ends: impl FnOnce() -> Ends) -> Result<u64, Rejection> {
         if issued > now.saturating_add(CLOCK_SKEW) {
             return Err(Rejection::Future);
         }
         let age = now.saturating_sub(issued);
-        if ends == Ends::AtTtl && age >= u64::from(self.ttl) {
+        if age >= u64::from(self.ttl) && ends() == Ends::AtTtl {
             return Err(Rejection::Expired);
         }
         Ok(age)
@@ -182,7 +183,7 @@ impl Key {
         let slot = |key: &[u8]| (!key.is_empty()).then(|| Slot::of_key(app, epoch, key));
         match self {
             Key::Header(name) => slot(&request.headers.joined(name.as_str())?),
-            Key::Cookie(name) => request.cookies(name).find_map(slot),
+            Key::Cookie(name) => request.cookies(name).find_map(|value| slot(value)),
             Key::Claim(name) => slot(claim::text(&request.ambient.claim(name)?)?),
             Key::SourceIp => slot(request.ambient.source()?.to_canonical().to_string().as_bytes()),
         }
@@ -431,7 +432,7 @@ mod tests {
             ("v4~1000~7~5", Err(Rejection::Unknown)),
             ("v3~1000~7~5", Err(Rejection::Retired)),
         ] {
-            let held = pinning.check(pin.as_bytes(), "shop", &versions, 1000, Ends::AtTtl);
+            let held = pinning.check(pin.as_bytes(), "shop", &versions, 1000, || Ends::AtTtl);
             let held = held.as_ref().map(|held| (held.version.name.as_str(), held.age));
             assert_eq!(held.map_err(|cause| *cause), expected, "{pin}");
         }

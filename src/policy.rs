@@ -110,7 +110,7 @@ pub fn decide<H: Headers + ?Sized>(
     ambient: &(impl Ambient + Memory),
 ) -> Option<Decision> {
     let request = Request::new(headers, ambient);
-    let app = edge.app(&request.host, request.path)?;
+    let app = edge.app(&request.host, || request.path())?;
     app.enabled.then(|| {
         let asked = app
             .overrides
@@ -189,19 +189,17 @@ pub fn request_edits<'a, H: Headers + ?Sized>(
         return edits;
     }
     let routed = decision.map(|decision| decision.app.route_header.as_str());
-    for (name, _) in headers.all() {
-        if let Some(name) = edge.stripped(name) {
-            strip(&mut edits, name, routed);
-        }
-    }
+    let is_routed = strip_all(edge, headers, routed, &mut edits);
     let Some(decision) = decision else {
         return edits;
     };
     let app = &decision.app;
-    edits.push(Edit::Replace(
-        app.route_header.as_str(),
-        Cow::Borrowed(&decision.version.name),
-    ));
+    let (name, value) = (app.route_header.as_str(), Cow::Borrowed(&*decision.version.name));
+    edits.push(if is_routed {
+        Edit::Replace(name, value)
+    } else {
+        Edit::Add(name, value)
+    });
     if let Some(overrides) = &app.overrides
         && let Some(cleaned) = headers
             .first(":path")
@@ -218,11 +216,32 @@ pub fn request_edits<'a, H: Headers + ?Sized>(
     edits
 }
 
-/// Takes a header out, once, unless the app writes it.
+/// Takes out what no client may send, but for the header that the app writes. Whether that is there.
+///
+/// A function of its own: what is done for each header is done fastest in a small one.
 #[inline(never)]
-fn strip<'a>(edits: &mut Edits<'a>, name: &'a str, routed: Option<&str>) {
+fn strip_all<'a, H: Headers + ?Sized>(
+    edge: &'a Edge,
+    headers: &H,
+    routed: Option<&str>,
+    edits: &mut Edits<'a>,
+) -> bool {
+    let mut is_routed = false;
+    for (name, _) in headers.all() {
+        match edge.stripped(name) {
+            None => {}
+            name if name == routed => is_routed = true,
+            Some(name) => strip(edits, name),
+        }
+    }
+    is_routed
+}
+
+/// Takes a header out, once.
+#[inline(never)]
+fn strip<'a>(edits: &mut Edits<'a>, name: &'a str) {
     let edit = Edit::Remove(name);
-    if Some(name) != routed && edits.iter().all(|other| *other != edit) {
+    if edits.iter().all(|other| *other != edit) {
         edits.push(edit);
     }
 }
@@ -265,7 +284,7 @@ pub fn stamp<'a, H: Headers + ?Sized>(decision: &'a Decision, response: &H) -> S
         None => {
             if !decision.is_observed() {
                 let label = Cow::Borrowed(version.label.as_str());
-                edits.push(Edit::Replace(app.response_header.as_str(), label));
+                edits.push(Edit::Add(app.response_header.as_str(), label));
             }
             Agreement::Match
         }

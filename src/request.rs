@@ -1,7 +1,7 @@
 //! A request as the decision sees it: host, path and query taken apart once, the rest read when asked for.
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 
 use crate::ambient::Ambient;
 use crate::cookie::{self, Scheme};
@@ -16,12 +16,17 @@ pub struct Request<'h, H: ?Sized, A> {
     pub headers: &'h H,
     /// The host, normalized.
     pub host: Cow<'h, [u8]>,
-    /// The path that Envoy routes on, without its query.
-    pub path: &'h [u8],
-    query: &'h [u8],
+    target: OnceCell<Target<'h>>,
     /// What else a decision may ask for.
     pub ambient: &'h A,
     exceeded: Cell<Limits>,
+}
+
+/// What Envoy routes on, and its query.
+#[derive(Debug, Clone, Copy)]
+struct Target<'h> {
+    path: &'h [u8],
+    query: &'h [u8],
 }
 
 /// What a client can send too much of: it is not read then, and that is counted.
@@ -92,32 +97,34 @@ pub enum FetchMode {
 }
 
 impl<'h, H: Headers + ?Sized, A: Ambient> Request<'h, H, A> {
-    /// Takes host, path and query apart. What is missing (a `CONNECT` has no path) is empty.
+    /// A request of these headers. A host that is missing is empty.
     #[must_use]
     pub fn new(headers: &'h H, ambient: &'h A) -> Self {
-        let target = headers.first(":path").unwrap_or_default();
-        let mark = target.iter().position(|b| *b == b'?');
-        let (path, query) = match mark.and_then(|mark| target.split_at_checked(mark)) {
-            Some((path, query)) => (path, query.get(1..).unwrap_or_default()),
-            None => (target, &[][..]),
-        };
         Request {
             headers,
             host: normalized_host(headers.first(":authority").unwrap_or_default()),
-            path,
-            query,
+            target: OnceCell::new(),
             ambient,
             exceeded: Cell::default(),
         }
     }
 
+    /// The path that Envoy routes on, without its query. One that is missing (a `CONNECT` has none) is empty.
+    #[must_use]
+    pub fn path(&self) -> &'h [u8] {
+        self.target().path
+    }
+
+    fn target(&self) -> Target<'h> {
+        *self.target.get_or_init(|| Target::of(self.headers))
+    }
+
     /// The values of a cookie, in the order of arrival; none at all where there are too many cookies.
-    pub fn cookies(&self, name: &str) -> impl Iterator<Item = &'h [u8]> + use<'h, H, A> {
-        let values = cookie::values(self.headers, name).unwrap_or_else(|| {
+    pub fn cookies(&self, name: &str) -> Few<&'h [u8]> {
+        cookie::values(self.headers, name).unwrap_or_else(|| {
             self.exceed(Limit::Cookies);
             Few::default()
-        });
-        values.into_iter()
+        })
     }
 
     /// Notes that something was not read, as it is too much.
@@ -140,7 +147,7 @@ impl<'h, H: Headers + ?Sized, A: Ambient> Request<'h, H, A> {
     /// The first value of a query parameter, not decoded, as Envoy and Istio match it.
     #[must_use]
     pub fn query(&self, name: &str) -> Option<&'h [u8]> {
-        self.query.split(|b| *b == b'&').find_map(|pair| {
+        self.target().query.split(|b| *b == b'&').find_map(|pair| {
             let eq = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
             let (key, value) = pair.split_at_checked(eq)?;
             (key == name.as_bytes()).then(|| value.get(1..).unwrap_or_default())
@@ -171,6 +178,19 @@ impl<'h, H: Headers + ?Sized, A: Ambient> Request<'h, H, A> {
             Some(scheme) if scheme.eq_ignore_ascii_case(b"https") => Scheme::Https,
             _ => Scheme::Http,
         }
+    }
+}
+
+impl<'h> Target<'h> {
+    #[inline(never)]
+    fn of<H: Headers + ?Sized>(headers: &'h H) -> Self {
+        let target = headers.first(":path").unwrap_or_default();
+        let mark = target.iter().position(|b| *b == b'?');
+        let (path, query) = match mark.and_then(|mark| target.split_at_checked(mark)) {
+            Some((path, query)) => (path, query.get(1..).unwrap_or_default()),
+            None => (target, &[][..]),
+        };
+        Target { path, query }
     }
 }
 
@@ -226,7 +246,7 @@ mod tests {
             let headers = [(":path", target)];
             let still = Still::default();
             let request = Request::new(headers.as_slice(), &still);
-            assert_eq!(request.path, path.as_bytes(), "{target:?}");
+            assert_eq!(request.path(), path.as_bytes(), "{target:?}");
             assert_eq!(request.query("a"), a.map(str::as_bytes), "{target:?}");
         }
     }

@@ -101,7 +101,7 @@ impl Match {
             value.is_some_and(|value| is(wanted, &value))
         };
         let cookie = |(name, wanted): &(String, StringMatch)| {
-            let value = request.cookies(name).next();
+            let value = request.cookies(name).first().copied();
             value.is_some_and(|value| is(wanted, value))
         };
         let parameter = |(name, wanted): &(String, StringMatch)| {
@@ -113,7 +113,7 @@ impl Match {
         };
         one_of(&self.methods, |method| method.as_bytes() == request.method())
             && one_of(&self.hosts, |host| host.matches(&request.host))
-            && one_of(&self.paths, |path| path.covers(request.path))
+            && one_of(&self.paths, |path| path.covers(request.path()))
             && self.comes_from(request)
             && self.headers.iter().all(header)
             && !self.without_headers.iter().any(header)

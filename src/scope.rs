@@ -217,8 +217,9 @@ impl<T> ScopeMap<T> {
     /// The value of the most specific host's longest path. A host that has values, but none for this path, does not
     /// fall back to a wider host, as in Envoy's virtual hosts.
     #[must_use]
-    pub fn find(&self, host: &[u8], path: &[u8]) -> Option<&T> {
-        let (_, value) = self.paths(host).iter().find(|(prefix, _)| prefix.covers(path))?;
+    pub fn find<'p>(&self, host: &[u8], path: impl Fn() -> &'p [u8]) -> Option<&T> {
+        let mut paths = self.paths(host).iter();
+        let (_, value) = paths.find(|(prefix, _)| *prefix == PathPrefix::ROOT || prefix.covers(path()))?;
         Some(value)
     }
 
@@ -374,7 +375,7 @@ mod tests {
             ("", "/", Some("any")),
         ] {
             assert_eq!(
-                map.find(host.as_bytes(), path.as_bytes()),
+                map.find(host.as_bytes(), || path.as_bytes()),
                 expected.as_ref(),
                 "{host} {path}"
             );

@@ -50,17 +50,19 @@ impl Ambient for World<'_> {
     }
 }
 
-fn apply(edits: Edits<'_>, lines: &mut Lines) {
-    for edit in edits {
-        match edit {
-            Edit::Append(name, value) => lines.push((name.to_owned(), value.as_bytes().to_vec())),
-            Edit::Replace(name, value) => {
-                lines.retain(|(field, _)| field != name);
-                lines.push((name.to_owned(), value.as_bytes().to_vec()));
-            }
-            Edit::Remove(name) => lines.retain(|(field, _)| field != name),
+fn apply(edits: &Edits<'_>, lines: &mut Lines) {
+    edits.for_each(|edit| match edit {
+        Edit::Add(name, value) => {
+            assert!(lines.iter().all(|(field, _)| field != name), "{name} is there");
+            lines.push((name.to_string(), value.as_bytes().to_vec()));
         }
-    }
+        Edit::Append(name, value) => lines.push((name.to_string(), value.as_bytes().to_vec())),
+        Edit::Replace(name, value) => {
+            lines.retain(|(field, _)| field != name);
+            lines.push((name.to_string(), value.as_bytes().to_vec()));
+        }
+        Edit::Remove(name) => lines.retain(|(field, _)| field != name),
+    });
 }
 
 fn run(config: &Config, case: &Case, now: u64) -> Seen {
@@ -76,13 +78,13 @@ fn at_edge(edge: &Edge, case: &Case, now: u64) -> Seen {
     let decision = policy::decide(edge, upstream.as_slice(), &world);
     let edits = policy::request_edits(edge, upstream.as_slice(), decision.as_ref());
     let asks = policy::is_asked_why(edge, upstream.as_slice(), decision.as_ref(), &world);
-    apply(edits, &mut upstream);
+    apply(&edits, &mut upstream);
     let mut response = case.answer_lines();
     let mut filter_state = BTreeMap::new();
     if let Some(decision) = &decision {
         if case.answer.by == Answerer::ViaUpstream {
             let stamped = policy::stamp(decision, response.as_slice());
-            apply(stamped.edits, &mut response);
+            apply(&stamped.edits, &mut response);
         }
         if edge.access_log == AccessLog::On {
             filter_state.insert("pinion_app".to_owned(), decision.app.name.clone());
@@ -91,7 +93,7 @@ fn at_edge(edge: &Edge, case: &Case, now: u64) -> Seen {
     }
     if asks {
         let answer = policy::explained(decision.as_ref(), response.as_slice());
-        apply(answer.into_iter().collect(), &mut response);
+        apply(&answer.into_iter().collect(), &mut response);
     }
     Seen {
         upstream,
@@ -107,10 +109,10 @@ fn at_workload(workload: &Workload, case: &Case, now: u64) -> Seen {
     let verdict = workload.judge(request.as_slice(), &world);
     let blocked = verdict.outcome == Outcome::Blocked;
     let mut upstream = request.clone();
-    apply(verdict.edits, &mut upstream);
+    apply(&verdict.edits, &mut upstream);
     let mut response = case.answer_lines();
     if case.answer.by == Answerer::ViaUpstream && !blocked {
-        apply(workload.stamp().into_iter().collect(), &mut response);
+        apply(&workload.stamp().into_iter().collect(), &mut response);
     }
     Seen {
         upstream,

@@ -21,7 +21,7 @@ fuzz_target!(|input: (Vec<(String, String)>, Vec<u8>, Vec<u8>)| {
             all.push((host, path));
         }
     }
-    match map.find(&host, &path).map(|found| &all[*found]) {
+    match map.find(&host, || &path).map(|found| &all[*found]) {
         Some((pattern, prefix)) => {
             assert!(pattern.matches(&host) && prefix.covers(&path));
             let longer = |(_, other): &&(HostPattern, PathPrefix)| other.covers(&path) && other.as_str().len() > prefix.as_str().len();

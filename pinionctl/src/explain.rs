@@ -138,7 +138,9 @@ fn list(out: &mut String, edits: &Edits<'_>) -> fmt::Result {
     for edit in edits.iter() {
         match edit {
             Edit::Append(name, value) => writeln!(out, "  append   {name}: {value}")?,
-            Edit::Replace(name, value) => writeln!(out, "  set      {name}: {value}")?,
+            Edit::Add(name, value) | Edit::Replace(name, value) => {
+                writeln!(out, "  set      {name}: {value}")?;
+            }
             Edit::Remove(name) => writeln!(out, "  remove   {name}")?,
         }
     }

@@ -6,7 +6,7 @@ use crate::assign::{Layout, Share, Slot};
 use crate::config::{App, Inbound};
 use crate::explain::{Step, Trace, Why};
 use crate::header::Headers;
-use crate::pin::{Ends, Follow, Held, Key, Rejection, Renewal};
+use crate::pin::{Ends, Follow, Held, Key, Pinning, Rejection, Renewal};
 use crate::request::{FetchMode, Limit, Request, percent_decoded};
 use crate::rule::Target;
 use crate::version::{State, VersionRef};
@@ -210,7 +210,7 @@ fn keyed<H: Headers + ?Sized, A: Ambient>(app: &App, request: &Request<'_, H, A>
 pub fn returning(app: &App, pin: &[u8], now: u64) -> Result<VersionRef, Rejection> {
     let held = app
         .pinning
-        .check(pin, &app.name, &app.versions, now, Ends::AtTtl)?;
+        .check(pin, &app.name, &app.versions, now, || Ends::AtTtl)?;
     Ok(followed(app, &held, Bearer::Client, now))
 }
 
@@ -260,9 +260,9 @@ fn carried_pin<H: Headers + ?Sized, A: Ambient>(
 ) -> Result<(Held, Bearer), Option<Rejection>> {
     let pinning = &app.pinning;
     // What a page loads comes from the page's version, however long the page is open.
-    let (ends, handed_on) = match request.fetch_mode() {
-        FetchMode::SubResource => (Ends::WithVersion, Bearer::Page),
-        FetchMode::Other => (Ends::AtTtl, Bearer::Client),
+    let ends = || match request.fetch_mode() {
+        FetchMode::SubResource => Ends::WithVersion,
+        FetchMode::Other => Ends::AtTtl,
     };
     let mut rejected = None;
     let mut check = |value: &[u8]| {
@@ -280,21 +280,17 @@ fn carried_pin<H: Headers + ?Sized, A: Ambient>(
             });
         held.map_err(|cause| rejected.get_or_insert(cause)).ok()
     };
-    let by_header = || {
-        pinning
-            .header
-            .as_ref()
-            .and_then(|name| request.headers.first(name.as_str()))
-    };
-    let by_query = || pinning.query.as_ref().and_then(|name| request.query(name));
-    let explicit = by_header()
-        .and_then(&mut check)
-        .or_else(|| by_query().and_then(|value| check(&percent_decoded(value))));
-    if let Some(held) = explicit {
-        return Ok((held, handed_on));
+    if (pinning.header.is_some() || pinning.query.is_some())
+        && let Some(held) = handed_on(pinning, request, &mut check)
+    {
+        let bearer = match request.fetch_mode() {
+            FetchMode::SubResource => Bearer::Page,
+            FetchMode::Other => Bearer::Client,
+        };
+        return Ok((held, bearer));
     }
     let cookie = pinning.cookie.as_ref();
-    let by_cookie = cookie.and_then(|cookie| request.cookies(&cookie.name).find_map(&mut check));
+    let by_cookie = cookie.and_then(|cookie| request.cookies(&cookie.name).find_map(|value| check(value)));
     // One that has run out holds for a page alone.
     let of_cookie = |held: Held| {
         let bearer = if held.is_over(pinning) {
@@ -308,4 +304,19 @@ fn carried_pin<H: Headers + ?Sized, A: Ambient>(
         let unread = pinning.cookie.is_some() && request.exceeded().contains(Limit::Cookies);
         rejected.or(unread.then_some(Rejection::Oversized))
     })
+}
+
+/// The first pin that holds of those in a header and in the query, where a page's server puts its own for what the page
+/// loads.
+#[inline(never)]
+fn handed_on<H: Headers + ?Sized, A: Ambient>(
+    pinning: &Pinning,
+    request: &Request<'_, H, A>,
+    mut check: impl FnMut(&[u8]) -> Option<Held>,
+) -> Option<Held> {
+    let by_header = || request.headers.first(pinning.header.as_ref()?.as_str());
+    let by_query = || request.query(pinning.query.as_ref()?);
+    by_header()
+        .and_then(&mut check)
+        .or_else(|| by_query().and_then(|value| check(&percent_decoded(value))))
 }

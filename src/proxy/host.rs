@@ -46,21 +46,26 @@ impl HostHeaders {
     }
 
     /// Does what is told to these headers on the host.
-    pub(super) fn apply(&self, edits: Edits<'_>) {
-        edits.for_each(|edit| self.make(&edit));
+    pub(super) fn apply(&self, edits: &Edits<'_>) {
+        edits.for_each(|edit| self.make(edit));
     }
 
     pub(super) fn make(&self, edit: &Edit<'_>) {
+        // Where the host gave no headers, nobody knows what is there. Where there is nothing to replace, it need not look.
+        let (name, value, replaces) = match edit {
+            Edit::Add(name, value) => (name, value, self.pairs.is_empty()),
+            Edit::Replace(name, value) => (name, value, self.pairs.is_empty() || self.first(name).is_some()),
+            Edit::Append(name, value) => (name, value, false),
+            Edit::Remove(name) => {
+                let _ = hostcalls::remove_map_value(self.map, name);
+                return;
+            }
+        };
         // The host refuses an edit only outside of the headers' own callback.
-        let _ = match edit {
-            // Where there is nothing to replace, the host need not look for it. No two edits are of one name.
-            Edit::Replace(name, value) if self.pairs.is_empty() || self.first(name).is_some() => {
-                hostcalls::set_map_value_bytes(self.map, name, Some(value.as_bytes()))
-            }
-            Edit::Append(name, value) | Edit::Replace(name, value) => {
-                hostcalls::add_map_value_bytes(self.map, name, value.as_bytes())
-            }
-            Edit::Remove(name) => hostcalls::remove_map_value(self.map, name),
+        let _ = if replaces {
+            hostcalls::set_map_value_bytes(self.map, name, Some(value.as_bytes()))
+        } else {
+            hostcalls::add_map_value_bytes(self.map, name, value.as_bytes())
         };
     }
 }

@@ -86,7 +86,7 @@ impl Stream {
 
 fn decide(edge: &Edge, headers: &HostHeaders) -> Option<Decision> {
     let decision = policy::decide(edge, headers, &World);
-    headers.apply(policy::request_edits(edge, headers, decision.as_ref()));
+    headers.apply(&policy::request_edits(edge, headers, decision.as_ref()));
     if let Some(decision) = &decision
         && edge.access_log == AccessLog::On
     {
@@ -149,7 +149,7 @@ fn report(decision: &Decision, change: Change) {
 
 fn stamp_decided(decision: &Decision, headers: &HostHeaders) {
     let stamped = policy::stamp(decision, headers);
-    headers.apply(stamped.edits);
+    headers.apply(&stamped.edits);
     if stamped.agreement == Agreement::Mismatch {
         count_mismatch(decision);
     }
@@ -167,7 +167,7 @@ fn count_mismatch(decision: &Decision) {
 fn judge(workload: &Workload) -> Action {
     let headers = HostHeaders::request();
     let verdict = workload.judge(&headers, &World);
-    headers.apply(verdict.edits);
+    headers.apply(&verdict.edits);
     if let Some(outcome) = verdict.outcome.as_str() {
         host::count(&Metric::Mirrored { outcome });
     }

@@ -13,7 +13,7 @@ pub(super) fn told<H: Headers + ?Sized>(loaded: &Loaded, request: &H) -> String 
     let host = normalized_host(request.first(":authority").unwrap_or_default());
     let target = request.first(":path").unwrap_or_default();
     let path = target.split(|b| *b == b'?').next().unwrap_or_default();
-    if let Some(app) = loaded.edge.app(&host, path) {
+    if let Some(app) = loaded.edge.app(&host, || path) {
         return format!(
             "{} is not enabled: its route header is stripped, and nothing else is done\n",
             app.name

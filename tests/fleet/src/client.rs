@@ -73,7 +73,7 @@ impl Client {
         }
         let response: [(&str, &[u8]); 1] = [(":status", b"200")];
         let stamped = policy::stamp(decision, &response[..]);
-        let set = stamped.edits.into_iter().find_map(|edit| match edit {
+        let set = stamped.edits.find_map(|edit| match edit {
             Edit::Append("set-cookie", value) => Some(value.split(';').next()?.to_owned()),
             _ => None,
         });
