@@ -152,7 +152,7 @@ MODULES := dist/pinion.wasm .tools/pinion-panics.wasm .tools/pinion-leaks.wasm
 
 # Where a machine keeps its crates is no part of the module: the same sources give the same checksum. Every host of
 # Proxy-Wasm that Envoy has knows SIMD; cookies and signatures are read with it.
-$(MODULES): $(SOURCES) Makefile tools/optimize.mjs tools/node_modules .tools/targets
+$(MODULES): $(SOURCES) Makefile $(wildcard tools/*.mjs) tools/node_modules .tools/targets
 	cargo fetch --quiet --locked
 	RUSTFLAGS="$$(printf -- '--remap-path-prefix=%s= ' "$${CARGO_HOME:-$$HOME/.cargo}"/registry/src/*)-C target-feature=+simd128" \
 		cargo build --release --package pinion-module --target wasm32-wasip1 $(FEATURES)
@@ -231,13 +231,13 @@ $(ISTIO_TOOLS) .tools/bin/prometheus: tests/istio/go.mod tests/istio/go.sum
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-# The one that makes the filter's host calls has the filter's exports; the others have all of the SDK's.
+# The one that makes the filter's host calls has the filter's exports; the others have all of the SDK's. None has hints.
 $(RIVALS): $(shell find tests/bench/filters -name '*.rs' -o -name '*.toml') tools/node_modules .tools/targets
 	CARGO_TARGET_DIR=target/bench cargo build --release --locked --quiet --target wasm32-wasip1 \
 		--manifest-path tests/bench/filters/Cargo.toml
 	@mkdir -p $(@D)
 	cp target/bench/wasm32-wasip1/release/bench_$(basename $(@F)).wasm $@
-	$(if $(filter replay,$(basename $(@F))),node tools/optimize.mjs $@ $@)
+	$(if $(filter replay,$(basename $(@F))),node tools/optimize.mjs $@ $@ --plain)
 
 $(RUNNER):
 	@command -v node >/dev/null || { echo "node is missing: install Node.js 20 or later" >&2; exit 1; }

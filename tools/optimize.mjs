@@ -1,14 +1,15 @@
-// Makes the module that is shipped of the one that the compiler left: optimised, without the exports that it never needs,
-// for a proxy enters the VM for each one that is there, used or not; and with our own pinion_on_X as proxy_on_X in place
-// of the SDK's, which can't be left out before.
+// Makes the module that is shipped of the one that the compiler left: optimised, without the exports that it never
+// needs, for a proxy enters the VM for each one that is there, used or not; with our own pinion_on_X as proxy_on_X in
+// place of the SDK's, which can't be left out before; and with hints at its branches.
 //
-//   node tools/optimize.mjs IN OUT [--without EXPORT]
+//   node tools/optimize.mjs IN OUT [--plain] [--without EXPORT]
 //
-// One export more is left out to see what it is there for.
+// One that is plain has no hints. One export more is left out to see what it is there for.
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import binaryen from "binaryen";
+import { hinted } from "./hints.mjs";
 
 // Without proxy_on_delete every stream would be kept for good.
 const KEPT = new Set([
@@ -25,7 +26,8 @@ const KEPT = new Set([
   "proxy_on_delete",
 ]);
 
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { without: { type: "string" } } });
+const options = { plain: { type: "boolean" }, without: { type: "string" } };
+const { values, positionals } = parseArgs({ allowPositionals: true, options });
 const [from, to] = positionals;
 if (values.without !== undefined && !KEPT.delete(values.without)) {
   console.error(`${values.without} is left out anyway`);
@@ -56,7 +58,11 @@ module.optimize();
 if (!module.validate()) {
   process.exit(1);
 }
-const after = module.emitBinary();
+const shipped = values.plain ? { module, hints: 0, branches: 0 } : hinted(module);
+const after = shipped.module.emitBinary();
 writeFileSync(to, after);
 const kib = (bytes) => `${Math.ceil(bytes.length / 1024)} KiB`;
-console.log(`${to}: ${kib(after)} (${kib(before)} before), ${KEPT.size} of ${names.length} exports`);
+console.log(
+  `${to}: ${kib(after)} (${kib(before)} before), ${KEPT.size} of ${names.length} exports, ` +
+    `hints at ${shipped.hints} of ${shipped.branches} branches`,
+);

@@ -31,6 +31,15 @@ def test_the_module_exports_only_what_it_needs():
     assert json.loads(said.stdout) == EXPORTS
 
 
+def test_the_module_tells_which_way_its_branches_mostly_go():
+    script = """
+        const module = new WebAssembly.Module(require("fs").readFileSync(process.argv[1]));
+        console.log(WebAssembly.Module.customSections(module, "metadata.code.branch_hint").length);
+    """
+    said = subprocess.run(["node", "-e", script, str(MODULE)], capture_output=True, text=True, check=True)
+    assert said.stdout == "1\n"
+
+
 def test_the_module_tells_nothing_of_the_machine_that_built_it():
     module = MODULE.read_bytes()
     for path in (Path.home(), ROOT):
