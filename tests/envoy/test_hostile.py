@@ -25,6 +25,9 @@ def corpus() -> dict[str, bytes]:
     requests["no host"] = b"GET / HTTP/1.1\r\n\r\n"
     requests["CONNECT"] = get(b"shop.example.com:443", method=b"CONNECT")
     requests["OPTIONS *"] = get(b"*", method=b"OPTIONS")
+    requests["a preflight of every byte"] = get(
+        b"/", b"shop.example.com", *(name + b": " + value for name, value in hostile.PREFLIGHT), method=b"OPTIONS"
+    )
     requests["an unknown method"] = get(method=b"PURGE")
     requests["a method of 10 KiB"] = get(method=b"A" * 10_000)
     requests["trailers"] = get(b"/", b"shop.example.com", b"transfer-encoding: chunked", method=b"POST") + b"0\r\nx: y\r\n\r\n"

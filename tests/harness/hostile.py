@@ -36,6 +36,11 @@ WORKLOAD = {
 }
 
 EVERY_BYTE = bytes(b for b in range(1, 256) if b not in b"\r\n")
+EVERY_TCHAR = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
+"""What a field's name may be made of (RFC 9110 section 5.6.2), in the lower case of HTTP/2."""
+
+PREFLIGHT = [(name, EVERY_BYTE) for name in (b"origin", b"access-control-request-method")]
+"""Beside the method OPTIONS."""
 
 PATHS = [
     b"/%", b"/%zz", b"/%00", b"/%2e%2e/%2e%2e", b"/../../etc", b"//", b"/a//b", b"/a/b%2F..", b"/;x=y", b"/?",
@@ -66,8 +71,10 @@ def fields() -> dict[str, list[Field]]:
             (b"cookie", b"pinion-shop=v1~" + now + b"~0~1~k1~" + EVERY_BYTE[i : i + 22])
             for i in range(0, len(EVERY_BYTE), 22)
         ],
-        "every byte in what a browser says of a request": [
-            (name, EVERY_BYTE) for name in (b"sec-fetch-mode", b"origin", b"access-control-request-method")
+        "every byte in what a browser says of a request": [(b"sec-fetch-mode", EVERY_BYTE), *PREFLIGHT],
+        "a name of all that one may have": [(EVERY_TCHAR, EVERY_BYTE)],
+        "names that go on behind the route header's": [
+            (b"x-app-version" + bytes([b]), b"dark") for b in EVERY_TCHAR
         ],
         "not UTF-8": [(b"end-user", b"\xff\xfe"), (b"cookie", b"\xc3\x28=\xff")],
         "a cookie of 48 KiB": [(b"cookie", b"pinion-shop=" + b"a" * 49_000)],

@@ -189,6 +189,7 @@ def method_exchanges() -> dict[str, Exchange]:
         "OPTIONS *": Exchange(pseudo(b"OPTIONS", b"*")),
         "GET *": Exchange(pseudo(b"GET", b"*")),
         "a preflight": Exchange([*pseudo(b"OPTIONS"), *preflight]),
+        "a preflight of every byte": Exchange([*pseudo(b"OPTIONS"), *hostile.PREFLIGHT]),
         "a preflight with a pin": Exchange([*pseudo(b"OPTIONS"), *preflight, (b"cookie", pin())]),
         "HEAD": Exchange(pseudo(b"HEAD")),
         "HEAD with a body": Exchange(pseudo(b"HEAD"), body=[b"x"]),
