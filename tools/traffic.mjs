@@ -34,6 +34,9 @@ const ANSWER = [
   ["x-envoy-upstream-service-time", "1"],
 ];
 
+// What other software has left with every second client.
+const OTHERS = Array.from({ length: 20 }, (_, i) => `_other_${i}=${"x".repeat(5 * i)}`);
+
 // How many clients come, and how often each comes again.
 const CLIENTS = 50;
 const AGAIN = 5;
@@ -44,7 +47,7 @@ export function send(module, branch) {
   for (const config of EDGES) {
     const edge = new Host(module, branch, config);
     for (let i = 0; i < CLIENTS; i++) {
-      visit(edge, [`session=${i}`]);
+      visit(edge, [`session=${i}`, ...(i % 2 === 0 ? [] : OTHERS)]);
     }
   }
   const workload = new Host(module, branch, WORKLOAD);
