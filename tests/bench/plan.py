@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import statistics
 from collections.abc import Callable
@@ -134,47 +135,45 @@ BUDGETS = (
 
 @dataclasses.dataclass(frozen=True)
 class Added:
-    """Microseconds for a request, or how many times as many: in the quietest rounds, and by the median of all."""
+    """Microseconds for a request, or how many times as many: medians of the quieter half of the rounds, and of all."""
 
-    quietest: float
-    median: float
-
-
-def _quietest(turn: list[Round]) -> list[Round]:
-    """The fifth in which all proxies together took least, so that none is helped by what else the machine did."""
-    return sorted(turn, key=lambda each: sum(each.values()))[: max(1, len(turn) // 5)]
+    quieter: float
+    all: float
 
 
-def _quietest_and_median(turns: list[list[Round]], value: Callable[[Round], float]) -> Added:
-    return Added(
-        statistics.mean(value(each) for turn in turns for each in _quietest(turn)),
-        statistics.median(value(each) for turn in turns for each in turn),
-    )
+def _median(rounds: list[Round], value: Callable[[Round], float]) -> float:
+    return statistics.median(map(value, rounds))
+
+
+def _medians(turns: list[list[Round]], value: Callable[[Round], float]) -> Added:
+    """The quieter half is that in which all proxies together took least, whatever a single one did."""
+    rounds = sorted(itertools.chain(*turns), key=lambda each: sum(each.values()))
+    return Added(_median(rounds[: (len(rounds) + 1) // 2], value), _median(rounds, value))
 
 
 def whole(times: Times, cell: Cell) -> Added:
     """What a request takes in all."""
-    return _quietest_and_median(times[cell[1]], lambda each: each[cell[0]])
+    return _medians(times[cell[1]], lambda each: each[cell[0]])
 
 
 def added(times: Times, cell: Cell, base: Cell) -> Added:
     """What a proxy adds to another in the same rounds."""
-    return _quietest_and_median(times[cell[1]], lambda each: each[cell[0]] - each[base[0]])
+    return _medians(times[cell[1]], lambda each: each[cell[0]] - each[base[0]])
 
 
 def ratio(times: Times, budget: Budget) -> Added:
     here, there = added(times, budget.cell, budget.base), added(times, budget.than, budget.than_base)
-    return Added(here.quietest / there.quietest, here.median / there.median)
+    return Added(here.quieter / there.quieter, here.all / there.all)
 
 
 def error(times: Times, budget: Budget) -> float:
-    """The standard error of the median's ratio, from one turn to the next: the jackknife's."""
+    """The standard error of the ratio in the quieter half, from one turn to the next: the jackknife's."""
     turns = len(times[budget.cell[1]])
 
     def without(left_out: int) -> Times:
         return {kind: [each for i, each in enumerate(all_of) if i != left_out] for kind, all_of in times.items()}
 
-    ratios = [ratio(without(i), budget).median for i in range(turns)]
+    ratios = [ratio(without(i), budget).quieter for i in range(turns)]
     return math.sqrt((turns - 1) * statistics.pvariance(ratios))
 
 

@@ -37,12 +37,13 @@ def _added(times: Times, to: Path) -> None:
     for place, kind in zip(axes, plan.KINDS, strict=True):
         found = [plan.added(times, plan.cell(row, kind), (plan.NONE, kind)) for row in rows]
         colours = [BLUE if row.startswith("pinion,") else GREY for row in rows]
-        place.barh(rows, [max(each.quietest, 0) for each in found], color=colours)
-        place.plot([each.median for each in found], rows, "|", color=DARK, markersize=9)
+        place.barh(rows, [max(each.quieter, 0) for each in found], color=colours)
+        place.plot([each.all for each in found], rows, "|", color=DARK, markersize=9)
         place.set_title(kind, fontsize=10)
         place.tick_params(axis="y", length=0)
     axes[0].invert_yaxis()
-    figure.supxlabel("µs of CPU time added to a request: the quietest rounds, and the median (a stroke)", fontsize=10)
+    told = "µs of CPU time added to a request: medians of the quieter half of the rounds, and of all (a stroke)"
+    figure.supxlabel(told, fontsize=10)
     _save(figure, to)
 
 
@@ -53,8 +54,8 @@ def _factors(times: Times, to: Path) -> None:
         members = [factor for factor in plan.FACTORS if factor.group == group]
         found = [plan.added(times, factor.cell, factor.base) for factor in members]
         names = [factor.name.replace(", ", "\n") for factor in members]
-        place.bar(names, [each.quietest for each in found], color=BLUE, width=0.6)
-        place.plot(names, [each.median for each in found], "_", color=DARK, markersize=12)
+        place.bar(names, [each.quieter for each in found], color=BLUE, width=0.6)
+        place.plot(names, [each.all for each in found], "_", color=DARK, markersize=12)
         place.set_title(group, fontsize=10)
         place.tick_params(axis="x", length=0)
     axes[0].set_ylabel("µs added")
