@@ -29,6 +29,15 @@ impl Served {
     fn role(&self) -> &Role {
         &self.config.role
     }
+
+    fn count(&self, decision: &Decision) {
+        if let Some(counters) = &self.counters {
+            counters.count(decision);
+            if decision.rejected.is_some() || !decision.exceeded.is_empty() {
+                count_refused(decision);
+            }
+        }
+    }
 }
 
 pub(super) struct Stream {
@@ -47,27 +56,24 @@ impl Stream {
         }
     }
 
-    fn count(&self, decision: &Decision) {
-        if let Some(counters) = self.served.as_ref().and_then(|served| served.counters.as_ref()) {
-            count(decision, counters);
-        }
-    }
-
     pub(super) fn on_request_headers(&mut self) -> Action {
         #[cfg(feature = "panic-on-demand")]
         panic_on_demand();
-        match self.served.as_deref().map(Served::role) {
-            Some(Role::Edge(edge)) => {
+        let Some(served) = self.served.as_deref() else {
+            return Action::Continue;
+        };
+        match served.role() {
+            Role::Edge(edge) => {
                 let headers = HostHeaders::request();
                 if let Some(decision) = decide(edge, &headers) {
-                    self.count(&decision);
+                    served.count(&decision);
                     self.decision = Some(decision);
                 }
                 self.explains = policy::is_asked_why(edge, &headers, self.decision.as_ref(), &World);
                 Action::Continue
             }
-            Some(Role::Workload(workload)) if workload.mirror.is_some() => judge(workload),
-            _ => Action::Continue,
+            Role::Workload(workload) if workload.mirror.is_some() => judge(workload),
+            Role::Workload(_) => Action::Continue,
         }
     }
 
@@ -100,13 +106,6 @@ fn decide(edge: &Edge, headers: &HostHeaders) -> Option<Decision> {
 fn note(decision: &Decision) {
     host::note("pinion_reason", decision.reason.as_str());
     host::note("pinion_app", &decision.app.name);
-}
-
-fn count(decision: &Decision, counters: &Counters) {
-    counters.count(decision);
-    if decision.rejected.is_some() || !decision.exceeded.is_empty() {
-        count_refused(decision);
-    }
 }
 
 /// Counts what of a request was not taken.
