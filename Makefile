@@ -124,7 +124,7 @@ fuzz-planted: .tools/bin/cargo-fuzz ## Show that each target finds a bug of its 
 	@fuzz/planted.sh
 
 .PHONY: check
-check: .tools/targets ## Formatting, lints on host and wasm, documentation
+check: .tools/targets ## Formatting, lints on host and wasm, documentation; and that the bugs to plant fit
 	cargo fmt --all --check
 	cargo clippy --workspace --exclude pinion-module --all-targets -- -D warnings
 	cargo clippy --no-default-features --target wasm32-unknown-unknown -- -D warnings
@@ -133,6 +133,7 @@ check: .tools/targets ## Formatting, lints on host and wasm, documentation
 	CARGO_TARGET_DIR=target/bench cargo clippy --locked --quiet --target wasm32-wasip1 \
 		--manifest-path tests/bench/filters/Cargo.toml -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --exclude pinion-module --no-deps --quiet
+	@for bug in fuzz/planted/*.patch; do git apply --check $$bug || exit 1; done
 
 .PHONY: pinionctl
 pinionctl: ## Build the command: target/release/pinionctl
@@ -232,7 +233,7 @@ $(ISTIO_TOOLS) .tools/bin/prometheus: tests/istio/go.mod tests/istio/go.sum
 	@touch $@
 
 # The one that makes the filter's host calls has the filter's exports; the others have all of the SDK's. None has hints.
-$(RIVALS): $(shell find tests/bench/filters -name '*.rs' -o -name '*.toml') tools/node_modules .tools/targets
+$(RIVALS): $(shell find tests/bench/filters -name '*.rs' -o -name '*.toml') $(wildcard tools/*.mjs) tools/node_modules .tools/targets
 	CARGO_TARGET_DIR=target/bench cargo build --release --locked --quiet --target wasm32-wasip1 \
 		--manifest-path tests/bench/filters/Cargo.toml
 	@mkdir -p $(@D)

@@ -7,7 +7,7 @@ use crate::few::Few;
 /// One change of a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Edit<'a> {
-    /// A first line, where there is none.
+    /// A first line. Whoever makes it has seen that there is none; the host does not look.
     Add(&'a str, Cow<'a, str>),
     /// A further line; those there stay.
     Append(&'a str, Cow<'a, str>),
@@ -17,5 +17,6 @@ pub enum Edit<'a> {
     Remove(&'a str),
 }
 
-/// Changes in their order. Most messages need one.
+/// Changes in their order. Most messages need one. No two write the same name, as a configuration whose headers have the
+/// same names is refused.
 pub type Edits<'a> = Few<Edit<'a>>;

@@ -229,9 +229,9 @@ fn strip_all<'a, H: Headers + ?Sized>(
     let mut is_routed = false;
     for (name, _) in headers.all() {
         match edge.stripped(name) {
+            Some(ours) if Some(ours) == routed => is_routed = true,
+            Some(ours) => strip(edits, ours),
             None => {}
-            name if name == routed => is_routed = true,
-            Some(name) => strip(edits, name),
         }
     }
     is_routed

@@ -215,7 +215,7 @@ impl<T> ScopeMap<T> {
     }
 
     /// The value of the most specific host's longest path. A host that has values, but none for this path, does not
-    /// fall back to a wider host, as in Envoy's virtual hosts.
+    /// fall back to a wider host, as in Envoy's virtual hosts. The path is asked for only where it matters.
     #[must_use]
     pub fn find<'p>(&self, host: &[u8], path: impl Fn() -> &'p [u8]) -> Option<&T> {
         let mut paths = self.paths(host).iter();

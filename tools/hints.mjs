@@ -5,10 +5,10 @@
 import binaryen from "binaryen";
 import { send } from "./traffic.mjs";
 
-// A branch that goes one way this often or more is hinted.
+// A branch that goes one way this often or more is hinted; one that is never come to is not.
 const MOSTLY = 0.98;
 
-// What an `if` in text may begin with beside its condition.
+// What an `if` in text has beside its condition.
 const CLAUSES = new Set(["result", "then", "else"]);
 const TOKEN = /"(?:[^"\\]|\\.)*"|;;.*|\(;[^]*?;\)|\(\s*[^\s()";]*|\)/g;
 
@@ -19,8 +19,8 @@ export function hinted(module) {
   const taken = counted(parsed(watched(text, branches), module), branches.length);
   const hints = branches.flatMap(({ start }, i) => {
     const { yes, no } = taken[i];
-    const often = Math.max(yes, no) / (yes + no);
-    return often >= MOSTLY ? [[start, `(@metadata.code.branch_hint "\\0${Number(yes > no)}") `]] : [];
+    const all = yes + no;
+    return all > 0 && Math.max(yes, no) >= MOSTLY * all ? [[start, `(@metadata.code.branch_hint "\\0${Number(yes > no)}") `]] : [];
   });
   return { module: parsed(inserted(text, hints), module), hints: hints.length, branches: branches.length };
 }
@@ -81,7 +81,7 @@ function parsed(text, like) {
   const module = binaryen.parseText(text);
   module.setFeatures(like.getFeatures());
   if (!module.validate()) {
-    throw new Error("binaryen's text is not what it was");
+    throw new Error("the module is not valid any more once its text was changed");
   }
   return module;
 }

@@ -58,11 +58,16 @@ module.optimize();
 if (!module.validate()) {
   process.exit(1);
 }
-const shipped = values.plain ? { module, hints: 0, branches: 0 } : hinted(module);
+const shipped = values.plain ? { module, hints: 0 } : hinted(module);
 const after = shipped.module.emitBinary();
+const kept = binaryen.readBinary(after).emitText().split("@metadata.code.branch_hint").length - 1;
+if (kept !== shipped.hints || (kept === 0 && !values.plain)) {
+  console.error(`of ${shipped.hints} hints ${kept} are in the module`);
+  process.exit(1);
+}
 writeFileSync(to, after);
 const kib = (bytes) => `${Math.ceil(bytes.length / 1024)} KiB`;
 console.log(
   `${to}: ${kib(after)} (${kib(before)} before), ${KEPT.size} of ${names.length} exports, ` +
-    `hints at ${shipped.hints} of ${shipped.branches} branches`,
+    (values.plain ? "no hints" : `hints at ${shipped.hints} of ${shipped.branches} branches`),
 );

@@ -37,8 +37,9 @@ const ANSWER = [
 // What other software has left with every second client.
 const OTHERS = Array.from({ length: 20 }, (_, i) => `_other_${i}=${"x".repeat(5 * i)}`);
 
-// How many clients come, and how often each comes again.
-const CLIENTS = 50;
+// How many clients come, and how often each comes again: so many that half of them come to a worker that is busy, which
+// then goes by its ticks' clock.
+const CLIENTS = 400;
 const AGAIN = 5;
 
 // Sends the traffic through VMs of a compiled module. It may import a function `watch.branch` to tell of a branch and

@@ -280,12 +280,13 @@ fn carried_pin<H: Headers + ?Sized, A: Ambient>(
             });
         held.map_err(|cause| rejected.get_or_insert(cause)).ok()
     };
+    // Most apps take pins by cookie alone, and need no call for this.
     if (pinning.header.is_some() || pinning.query.is_some())
         && let Some(held) = handed_on(pinning, request, &mut check)
     {
-        let bearer = match request.fetch_mode() {
-            FetchMode::SubResource => Bearer::Page,
-            FetchMode::Other => Bearer::Client,
+        let bearer = match ends() {
+            Ends::WithVersion => Bearer::Page,
+            Ends::AtTtl => Bearer::Client,
         };
         return Ok((held, bearer));
     }

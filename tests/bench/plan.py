@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 import statistics
 from collections.abc import Callable
@@ -141,24 +140,35 @@ class Added:
     all: float
 
 
-def _median(rounds: list[Round], value: Callable[[Round], float]) -> float:
-    return statistics.median(map(value, rounds))
+def quieter(times: Times) -> Times:
+    """The half of the rounds in which all proxies together took least for all kinds of requests."""
+    took = {
+        (turn, i): sum(sum(times[kind][turn][i].values()) for kind in times)
+        for turn, rounds in enumerate(next(iter(times.values())))
+        for i in range(len(rounds))
+    }
+    half = set(sorted(took, key=took.__getitem__)[: (len(took) + 1) // 2])
+    return {
+        kind: [[each for i, each in enumerate(rounds) if (turn, i) in half] for turn, rounds in enumerate(turns)]
+        for kind, turns in times.items()
+    }
 
 
-def _medians(turns: list[list[Round]], value: Callable[[Round], float]) -> Added:
-    """The quieter half is that in which all proxies together took least, whatever a single one did."""
-    rounds = sorted(itertools.chain(*turns), key=lambda each: sum(each.values()))
-    return Added(_median(rounds[: (len(rounds) + 1) // 2], value), _median(rounds, value))
+def _medians(times: Times, kind: str, value: Callable[[Round], float]) -> Added:
+    def median(times: Times) -> float:
+        return statistics.median(value(each) for turn in times[kind] for each in turn)
+
+    return Added(median(quieter(times)), median(times))
 
 
 def whole(times: Times, cell: Cell) -> Added:
     """What a request takes in all."""
-    return _medians(times[cell[1]], lambda each: each[cell[0]])
+    return _medians(times, cell[1], lambda each: each[cell[0]])
 
 
 def added(times: Times, cell: Cell, base: Cell) -> Added:
     """What a proxy adds to another in the same rounds."""
-    return _medians(times[cell[1]], lambda each: each[cell[0]] - each[base[0]])
+    return _medians(times, cell[1], lambda each: each[cell[0]] - each[base[0]])
 
 
 def ratio(times: Times, budget: Budget) -> Added:

@@ -23,11 +23,13 @@ def about(times: Times, busy: float) -> str:
     cpu = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     machine = f"{cpu[1] if cpu else platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}"
     turns = times[plan.PINNED]
+    quieter = sum(map(bool, plan.quieter(times)[plan.PINNED]))
     digest = hashlib.sha256(MODULE.read_bytes()).hexdigest()[:12]
     return (
         f"{time.strftime('%Y-%m-%d')}, Envoy {envoy.NEWEST}, on {machine}. The module's checksum begins with "
         f"`{digest}`. {len(turns)} Envoys, {sum(map(len, turns))} rounds of {REQUESTS:,} requests over {CONNECTIONS} "
-        f"connections. The machine's load average before it began: {busy:.1f}."
+        f"connections; {quieter} of the Envoys have rounds in the quieter half. The machine's load average before it "
+        f"began: {busy:.1f}."
     )
 
 
