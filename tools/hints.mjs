@@ -20,7 +20,8 @@ export function hinted(module) {
   const hints = branches.flatMap(({ start }, i) => {
     const { yes, no } = taken[i];
     const all = yes + no;
-    return all > 0 && Math.max(yes, no) >= MOSTLY * all ? [[start, `(@metadata.code.branch_hint "\\0${Number(yes > no)}") `]] : [];
+    const goes = all > 0 && Math.max(yes, no) >= MOSTLY * all;
+    return goes ? [[start, `(@metadata.code.branch_hint "\\0${Number(yes > no)}") `]] : [];
   });
   return { module: parsed(inserted(text, hints), module), hints: hints.length, branches: branches.length };
 }

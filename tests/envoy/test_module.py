@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from harness.envoy import MODULE, ROOT
 
@@ -22,22 +23,22 @@ EXPORTS = [
 ]
 
 
-def test_the_module_exports_only_what_it_needs():
-    script = """
+def of_module(expression: str) -> Any:
+    """What an expression of JavaScript says of the compiled `module`."""
+    script = f"""
         const module = new WebAssembly.Module(require("fs").readFileSync(process.argv[1]));
-        console.log(JSON.stringify(WebAssembly.Module.exports(module).map((e) => e.name).sort()));
+        console.log(JSON.stringify({expression}));
     """
     said = subprocess.run(["node", "-e", script, str(MODULE)], capture_output=True, text=True, check=True)
-    assert json.loads(said.stdout) == EXPORTS
+    return json.loads(said.stdout)
+
+
+def test_the_module_exports_only_what_it_needs():
+    assert of_module("WebAssembly.Module.exports(module).map((e) => e.name).sort()") == EXPORTS
 
 
 def test_the_module_tells_which_way_its_branches_mostly_go():
-    script = """
-        const module = new WebAssembly.Module(require("fs").readFileSync(process.argv[1]));
-        console.log(WebAssembly.Module.customSections(module, "metadata.code.branch_hint").length);
-    """
-    said = subprocess.run(["node", "-e", script, str(MODULE)], capture_output=True, text=True, check=True)
-    assert said.stdout == "1\n"
+    assert of_module('WebAssembly.Module.customSections(module, "metadata.code.branch_hint").length') == 1
 
 
 def test_the_module_tells_nothing_of_the_machine_that_built_it():
