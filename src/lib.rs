@@ -27,35 +27,14 @@
     clippy::todo
 )]
 
-pub mod ambient;
-pub mod assign;
-pub mod cache;
-pub mod cidr;
 pub mod claim;
 pub mod config;
-pub mod cookie;
-pub mod edit;
-pub mod explain;
-pub mod few;
-pub mod header;
-pub mod health;
-pub mod metrics;
-pub mod mirror;
-pub mod origin;
-pub mod overrides;
-pub mod pin;
-pub mod policy;
+pub mod decision;
+pub mod environment;
+pub mod http;
+pub mod identity;
 #[cfg(feature = "proxy")]
 pub mod proxy;
-pub mod ramp;
-pub mod recent;
-pub mod request;
 pub mod rollout;
-pub mod rule;
-pub mod rules;
-pub mod scope;
-pub mod seal;
-pub mod shares;
-pub mod token;
-pub mod version;
+pub mod route;
 pub mod workload;

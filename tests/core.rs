@@ -6,15 +6,15 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use common::Around;
-use pinion::ambient::Ambient;
-use pinion::assign::{Layout, Share, Slot};
 use pinion::config::{AccessLog, Config, Edge, Role};
-use pinion::edit::{Edit, Edits};
-use pinion::health::{Contended, Memory};
-use pinion::pin::Pin;
-use pinion::policy;
-use pinion::seal::{Key, Keys};
-use pinion::token::Token;
+use pinion::decision;
+use pinion::environment::Ambient;
+use pinion::http::edit::{Edit, Edits};
+use pinion::identity::pin::Pin;
+use pinion::identity::seal::{Key, Keys};
+use pinion::identity::token::Token;
+use pinion::rollout::outlier::{Contended, Memory};
+use pinion::rollout::slots::{Layout, Share, Slot};
 use pinion::workload::{Outcome, Workload};
 use pinion_testing::case::{self, Answerer, Case, Lines, Seen};
 use pinion_testing::{refusal, vector};
@@ -75,15 +75,15 @@ fn run(config: &Config, case: &Case, now: u64) -> Seen {
 fn at_edge(edge: &Edge, case: &Case, now: u64) -> Seen {
     let world = World(case);
     let mut upstream = case.request_lines(now);
-    let decision = policy::decide(edge, upstream.as_slice(), &world);
-    let edits = policy::request_edits(edge, upstream.as_slice(), decision.as_ref());
-    let asks = policy::is_asked_why(edge, upstream.as_slice(), decision.as_ref(), &world);
+    let decision = decision::decide(edge, upstream.as_slice(), &world);
+    let edits = decision::request_edits(edge, upstream.as_slice(), decision.as_ref());
+    let asks = decision::is_asked_why(edge, upstream.as_slice(), decision.as_ref(), &world);
     apply(&edits, &mut upstream);
     let mut response = case.answer_lines();
     let mut filter_state = BTreeMap::new();
     if let Some(decision) = &decision {
         if case.answer.by == Answerer::ViaUpstream {
-            let stamped = policy::stamp(decision, response.as_slice());
+            let stamped = decision::stamp(decision, response.as_slice());
             apply(&stamped.edits, &mut response);
         }
         if edge.access_log == AccessLog::On {
@@ -92,7 +92,7 @@ fn at_edge(edge: &Edge, case: &Case, now: u64) -> Seen {
         }
     }
     if asks {
-        let answer = policy::explained(decision.as_ref(), response.as_slice());
+        let answer = decision::explained(decision.as_ref(), response.as_slice());
         apply(&answer.into_iter().collect(), &mut response);
     }
     Seen {

@@ -4,22 +4,22 @@
 use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 
-use pinion::ambient::Still;
-use pinion::assign::{Layout, SLOTS, Share, Slot};
-use pinion::cache;
-use pinion::cidr::Cidr;
 use pinion::claim;
 use pinion::config::{Config, Nowhere, Role};
-use pinion::cookie;
-use pinion::header::{HeaderName, trim_ows};
-use pinion::overrides::named;
-use pinion::pin::Pin;
-use pinion::request::{Request, percent_decoded};
-use pinion::rule::{Match, Rule, StringMatch, Target};
-use pinion::rules::Rules;
-use pinion::scope::{HostPattern, PathPrefix, normalized_host};
-use pinion::token::Token;
-use pinion::version::{State, Version};
+use pinion::environment::Still;
+use pinion::http::cacheability;
+use pinion::http::cookie;
+use pinion::http::header::{HeaderName, trim_ows};
+use pinion::http::request::{Request, percent_decoded};
+use pinion::identity::overrides::named;
+use pinion::identity::pin::Pin;
+use pinion::identity::token::Token;
+use pinion::rollout::slots::{Layout, SLOTS, Share, Slot};
+use pinion::rollout::version::{State, Version};
+use pinion::route::cidr::Cidr;
+use pinion::route::matching::{Match, Rule, StringMatch, Target};
+use pinion::route::rules::Rules;
+use pinion::route::scope::{HostPattern, PathPrefix, normalized_host};
 use pinion_testing::case::{Answerer, Lines};
 use pinion_testing::host::Plugin;
 use proptest::collection::vec;
@@ -171,7 +171,7 @@ proptest! {
         let line = [&before[..], b", public, ", &after].concat();
         let quotes = before.iter().filter(|b| **b == b'"').count();
         if quotes == 0 {
-            prop_assert!(cache::may_be_shared([("cache-control", line)].as_slice()));
+            prop_assert!(cacheability::may_be_shared([("cache-control", line)].as_slice()));
         }
     }
 
@@ -186,7 +186,7 @@ proptest! {
     #[test]
     fn an_override_that_is_read_names_a_version(value in near(OVERRIDE)) {
         if let Some(name) = std::str::from_utf8(&value).ok().and_then(|value| named(value, "web-api")) {
-            prop_assert!(name.split('~').all(pinion::version::is_version_name));
+            prop_assert!(name.split('~').all(pinion::rollout::version::is_version_name));
         }
     }
 

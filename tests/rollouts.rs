@@ -2,8 +2,8 @@
 //! back; and what must hold of any ramp.
 #![cfg(all(feature = "proxy", not(target_arch = "wasm32")))]
 
-use pinion::assign::{SLOTS, Slot};
 use pinion::config::{App, Config, Nowhere, Role};
+use pinion::rollout::slots::{SLOTS, Slot};
 use pinion_testing::case::{Answerer, Lines, Seen};
 use pinion_testing::host::{self, Plugin};
 use proptest::prelude::*;
@@ -425,7 +425,7 @@ proptest! {
                 }
             }
             // None of these ramps meet, so that what moves is what the shares change by, and no more.
-            let change = |version: &pinion::version::VersionRef| version.share_at(early).slots().abs_diff(version.share_at(late).slots());
+            let change = |version: &pinion::rollout::version::VersionRef| version.share_at(early).slots().abs_diff(version.share_at(late).slots());
             let changed: u32 = app.versions.iter().filter(|version| *version != stable).map(change).sum();
             prop_assert_eq!(moved, changed);
             Ok(())

@@ -109,7 +109,7 @@ fn judge(json: &[u8]) {
                 for app in edge.apps() {
                     assert!(app.versions.iter().any(|version| version == app.rollout.stable()));
                     let (end, _) = app.rollout.layout(0).runs().last().map(|(end, owner)| (end, owner.clone())).expect("every slot is somebody's");
-                    assert_eq!(end, pinion::assign::SLOTS);
+                    assert_eq!(end, pinion::rollout::slots::SLOTS);
                 }
             }
         }

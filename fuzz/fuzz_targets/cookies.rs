@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pinion::cookie;
-use pinion::header::trim_ows;
+use pinion::http::cookie;
+use pinion::http::header::trim_ows;
 
 /// Each pair by its first `=`, with white space off both sides, and with the quotes off the value.
 fn plainly<'a>(lines: &'a [Vec<u8>], name: &str) -> Vec<&'a [u8]> {

@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pinion::overrides::named;
-use pinion::version::is_version_name;
+use pinion::identity::overrides::named;
+use pinion::rollout::version::is_version_name;
 
 fuzz_target!(|value: &str| {
     if let Some(asked) = named(value, "shop") {

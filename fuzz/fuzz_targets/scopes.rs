@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pinion::cidr::Cidr;
-use pinion::scope::{HostPattern, PathPrefix, ScopeMap, normalized_host, split_port};
+use pinion::route::cidr::Cidr;
+use pinion::route::scope::{HostPattern, PathPrefix, ScopeMap, normalized_host, split_port};
 
 fuzz_target!(|input: (Vec<(String, String)>, Vec<u8>, Vec<u8>)| {
     let (patterns, authority, path) = input;

@@ -2,9 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pinion::pin::Pin;
-use pinion::seal::{Key, Keys};
-use pinion::token::Token;
+use pinion::identity::pin::Pin;
+use pinion::identity::seal::{Key, Keys};
+use pinion::identity::token::Token;
 
 fuzz_target!(|value: &[u8]| {
     let keys = Keys::new(vec![Key::new("k1", &[7; 32]).expect("long enough")]).expect("one");

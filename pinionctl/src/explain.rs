@@ -11,10 +11,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use pinion::assign::Slot;
 use pinion::config::Edge;
-use pinion::edit::{Edit, Edits};
-use pinion::policy::{self, Decision};
+use pinion::decision::{self, Decision};
+use pinion::http::edit::{Edit, Edits};
+use pinion::rollout::slots::Slot;
 
 use crate::load::{self, AnyProxy};
 use crate::{clock, print};
@@ -81,8 +81,8 @@ impl Explain {
             source: self.source,
             ..World::default()
         };
-        let decision = policy::decide(&loaded.edge, request.as_slice(), &world);
-        let mut out = format!("{}\n\n", pinion::explain::answer(decision.as_ref()));
+        let decision = decision::decide(&loaded.edge, request.as_slice(), &world);
+        let mut out = format!("{}\n\n", pinion::decision::trace::answer(decision.as_ref()));
         match &decision {
             Some(decision) => out += &steps::told(decision, &world),
             None => out += &nowhere::told(&loaded, request.as_slice()),
@@ -119,13 +119,13 @@ fn edits(
     world: &World,
 ) -> fmt::Result {
     writeln!(out, "to the request")?;
-    list(out, &policy::request_edits(edge, request.as_slice(), decision))?;
+    list(out, &decision::request_edits(edge, request.as_slice(), decision))?;
     let response = [(":status", "200")];
     let mut stamped = decision.map_or(Edits::default(), |decision| {
-        policy::stamp(decision, response.as_slice()).edits
+        decision::stamp(decision, response.as_slice()).edits
     });
-    if policy::is_asked_why(edge, request.as_slice(), decision, world) {
-        stamped.extend(policy::explained(decision, response.as_slice()));
+    if decision::is_asked_why(edge, request.as_slice(), decision, world) {
+        stamped.extend(decision::explained(decision, response.as_slice()));
     }
     writeln!(out, "to the response, if the upstream's is an empty 200")?;
     list(out, &stamped)

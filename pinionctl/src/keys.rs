@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use pinion::seal::{KEY_MIN_LENGTH, Key, Keys};
+use pinion::identity::seal::{KEY_MIN_LENGTH, Key, Keys};
 
 /// A signing key.
 #[derive(Args)]

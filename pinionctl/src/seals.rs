@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use pinion::assign::Slot;
-use pinion::pin::Pin;
-use pinion::seal::{Keys, Seal, Sealed, Unproven};
-use pinion::token::Token;
-use pinion::version::is_version_name;
+use pinion::identity::pin::Pin;
+use pinion::identity::seal::{Keys, Seal, Sealed, Unproven};
+use pinion::identity::token::Token;
+use pinion::rollout::slots::Slot;
+use pinion::rollout::version::is_version_name;
 
 use crate::clock::now;
 use crate::keys::Source;

@@ -5,11 +5,11 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::{file, run};
-use pinion::ambient::Still;
-use pinion::assign::{SLOTS, Slot};
 use pinion::config::{Config, Edge, Nowhere, Role};
-use pinion::pin::{Pin, Rejection};
-use pinion::policy;
+use pinion::decision;
+use pinion::environment::Still;
+use pinion::identity::pin::{Pin, Rejection};
+use pinion::rollout::slots::{SLOTS, Slot};
 use serde_json::{Value, json};
 
 const AT: &str = "2026-11-20T12:00:00Z";
@@ -42,12 +42,12 @@ fn decided(old: &Edge, new: &Edge, slot: Slot) -> (String, Result<String, &'stat
         (":path", "/"),
         ("cookie", &cookie),
     ];
-    let decision = policy::decide(new, headers.as_slice(), &Still::at(NOW)).unwrap();
+    let decision = decision::decide(new, headers.as_slice(), &Still::at(NOW)).unwrap();
     let to = match decision.rejected {
         Some(cause) => Err(cause.as_str()),
         None => Ok(decision.version.name.clone()),
     };
-    let alone = policy::returning(after, pin.to_string().as_bytes(), NOW).map_err(Rejection::as_str);
+    let alone = decision::returning(after, pin.to_string().as_bytes(), NOW).map_err(Rejection::as_str);
     assert_eq!(alone.map(|version| version.name.clone()), to, "{pin}");
     (version.name.clone(), to)
 }

@@ -9,9 +9,9 @@ use super::pinning;
 use super::text;
 use super::versions;
 use super::{App, Conduct, Inbound, Surroundings};
-use crate::header::HeaderName;
-use crate::pin::Signing;
-use crate::scope::{HostPattern, PathPrefix, ScopeMap};
+use crate::http::header::HeaderName;
+use crate::identity::pin::Signing;
+use crate::route::scope::{HostPattern, PathPrefix, ScopeMap};
 
 /// Both on the request and on the response, unless told otherwise.
 pub(super) const DEFAULT_HEADER: HeaderName = HeaderName::ours("x-app-version");

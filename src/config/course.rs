@@ -3,9 +3,9 @@
 use super::decode::{Checked, Cursor, Fields};
 use super::versions::percent;
 use super::{text, time};
-use crate::assign::Share;
-use crate::ramp::Ramp;
-use crate::version::{Version, VersionRef};
+use crate::rollout::ramp::Ramp;
+use crate::rollout::slots::Share;
+use crate::rollout::version::{Version, VersionRef};
 
 /// The most steps of a ramp, and the longest one, in seconds: a year.
 const MAX_STEPS: u32 = 1000;

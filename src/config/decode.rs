@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::fmt;
 
 use super::node::Node;
-use crate::assign::decimals;
+use crate::rollout::slots::decimals;
 
 /// One thing that is wrong with a configuration, or that an operator should know of.
 #[derive(Debug, Clone, PartialEq, Eq)]

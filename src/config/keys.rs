@@ -2,8 +2,8 @@
 
 use super::Surroundings;
 use super::decode::{Checked, Cursor};
-use crate::seal::{KEY_MIN_LENGTH, Key, Keys};
-use crate::version::is_version_name;
+use crate::identity::seal::{KEY_MIN_LENGTH, Key, Keys};
+use crate::rollout::version::is_version_name;
 
 /// Reads the list; the first signs.
 pub(super) fn keys(list: &Cursor<'_>, around: &impl Surroundings) -> Checked<Keys> {

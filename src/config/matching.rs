@@ -5,14 +5,14 @@ use super::text;
 use super::versions::{self, Versions};
 use std::rc::Rc;
 
-use crate::assign::Share;
-use crate::cookie::{Attributes, CookieTemplate};
-use crate::explain::Explain;
-use crate::header::HeaderName;
-use crate::overrides::Override;
-use crate::pin::Signing;
-use crate::rule::{Match, Rule, StringMatch, Target, Who};
-use crate::version::{State, VersionRef};
+use crate::decision::trace::Explain;
+use crate::http::cookie::{Attributes, CookieTemplate};
+use crate::http::header::HeaderName;
+use crate::identity::overrides::Override;
+use crate::identity::pin::Signing;
+use crate::rollout::slots::Share;
+use crate::rollout::version::{State, VersionRef};
+use crate::route::matching::{Match, Rule, StringMatch, Target, Who};
 
 /// A rule over these versions. Where they are not known, all but what they decide is checked.
 pub(super) fn rule(cursor: Cursor<'_>, versions: Option<&Versions>) -> Checked<Rule> {

@@ -4,7 +4,7 @@ use super::Surroundings;
 use super::decode::{Checked, Cursor};
 use super::text;
 use super::versions::Versions;
-use crate::health::{OutlierDetection, Ward};
+use crate::rollout::outlier::{OutlierDetection, Ward};
 
 /// Istio's own defaults, but that 500 is not counted unless told so.
 const DEFAULT_ERRORS: u32 = 5;
@@ -44,7 +44,7 @@ pub(super) fn detection(
         let plugin = around.plugin();
         let fallbacks = versions.map_or(&[][..], |versions| &versions.fallbacks);
         let names = versions.map_or(&[][..], |versions| &versions.all);
-        let ward = |(fallback, version): (&Option<_>, &crate::version::VersionRef)| {
+        let ward = |(fallback, version): (&Option<_>, &crate::rollout::version::VersionRef)| {
             fallback.clone().map(|fallback| Ward {
                 key: format!("pinion|{plugin}|{app}|{version}"),
                 fallback,

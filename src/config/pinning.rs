@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use super::decode::{Checked, Cursor, Fields};
 use super::text;
-use crate::cookie::{Attributes, CookieTemplate, SameSite, Secure};
-use crate::pin::{Follow, Key, Pinning, Renewal, Signing};
+use crate::http::cookie::{Attributes, CookieTemplate, SameSite, Secure};
+use crate::identity::pin::{Follow, Key, Pinning, Renewal, Signing};
 
 /// 24 hours, in seconds.
 const DEFAULT_TTL: u32 = 24 * 3600;

@@ -1,11 +1,11 @@
 //! Single values that stand in several places of a configuration: header names, hosts, paths, durations.
 
 use super::decode::{Checked, Cursor};
-use crate::cidr::Cidr;
-use crate::explain;
-use crate::header::{HeaderName, is_token};
-use crate::mirror;
-use crate::scope::{HostPattern, PathPrefix};
+use crate::decision::trace;
+use crate::http::header::{HeaderName, is_token};
+use crate::route::cidr::Cidr;
+use crate::route::scope::{HostPattern, PathPrefix};
+use crate::workload::mirror;
 
 /// A field name, for reading.
 pub(super) fn header(cursor: Cursor<'_>) -> Checked<HeaderName> {
@@ -23,7 +23,7 @@ pub(super) fn header_named(name: &str, cursor: &Cursor<'_>) -> Checked<HeaderNam
 /// A field name that this filter may write.
 pub(super) fn own_header(cursor: Cursor<'_>) -> Checked<HeaderName> {
     let name = header_named(cursor.string()?, &cursor)?;
-    let ours = [mirror::TAG, mirror::MARK].contains(&name) || name.as_str() == explain::ANSWER;
+    let ours = [mirror::TAG, mirror::MARK].contains(&name) || name.as_str() == trace::ANSWER;
     if ours || name.is_reserved() {
         return cursor.fail(format!("must not be {name}, which has a meaning of its own"));
     }

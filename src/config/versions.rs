@@ -4,10 +4,10 @@ use std::rc::Rc;
 
 use super::course::{self, ramp};
 use super::decode::{Checked, Cursor, Fields, Invalid, shown};
-use crate::assign::{Layout, Share};
-use crate::ramp::Ramp;
-use crate::rollout::Rollout;
-use crate::version::{State, Version, VersionRef, is_version_name};
+use crate::rollout::ramp::Ramp;
+use crate::rollout::schedule::Rollout;
+use crate::rollout::slots::{Layout, Share};
+use crate::rollout::version::{State, Version, VersionRef, is_version_name};
 
 /// The versions of an app and their shares.
 pub(super) struct Versions {

@@ -5,7 +5,7 @@ use super::app::DEFAULT_HEADER;
 use super::decode::{Checked, Cursor, Fields};
 use super::text;
 use super::versions::is_label;
-use crate::mirror::{self, Block, Detect, Mirror, RestoreHost};
+use crate::workload::mirror::{self, Block, Detect, Mirror, RestoreHost};
 use crate::workload::{Stamp, Workload};
 
 /// Where a stamp's text comes from.

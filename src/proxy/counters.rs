@@ -4,8 +4,8 @@ use std::cell::RefCell;
 
 use super::host;
 use crate::config::Edge;
-use crate::metrics::Metric;
-use crate::policy::{Decision, Reason};
+use crate::decision::{Decision, Reason};
+use crate::proxy::metrics::Metric;
 
 /// One configuration's counters in one VM.
 pub(super) struct Counters {

@@ -14,14 +14,14 @@ use proxy_wasm::types::{BufferType, Bytes, MapType, MetricType};
 
 use super::clock;
 use super::pairs::Pairs;
-use crate::ambient::Ambient;
-use crate::assign::Slot;
 use crate::config::Surroundings;
-use crate::edit::{Edit, Edits};
-use crate::header::Headers;
-use crate::health::{Contended, Memory};
-use crate::metrics::Metric;
-use crate::shares::Reading;
+use crate::environment::Ambient;
+use crate::http::edit::{Edit, Edits};
+use crate::http::header::Headers;
+use crate::proxy::gauges::Reading;
+use crate::proxy::metrics::Metric;
+use crate::rollout::outlier::{Contended, Memory};
+use crate::rollout::slots::Slot;
 
 /// The headers of the message in hand, as they were when they were read.
 pub(super) struct HostHeaders {
@@ -169,7 +169,7 @@ fn property(path: &[&str]) -> Option<Bytes> {
     hostcalls::get_property(path.to_vec()).ok().flatten()
 }
 
-/// Who made the response in hand: [`VIA_UPSTREAM`](crate::origin::VIA_UPSTREAM), or why Envoy did.
+/// Who made the response in hand: [`VIA_UPSTREAM`](crate::http::origin::VIA_UPSTREAM), or why Envoy did.
 pub(super) fn code_details() -> Cow<'static, [u8]> {
     Cow::Owned(property(&["response", "code_details"]).unwrap_or_default())
 }

@@ -11,10 +11,10 @@ use super::clock::{self, Exact};
 use super::host::{self, World};
 use super::stream::Served;
 use super::streams;
-use crate::ambient::Ambient;
 use crate::config::{App, Conduct, Config, Edge, Role};
-use crate::shares::{Owner, Shares};
-use crate::version::VersionRef;
+use crate::environment::Ambient;
+use crate::proxy::gauges::{Owner, Shares};
+use crate::rollout::version::VersionRef;
 use crate::workload::Workload;
 
 thread_local! {

@@ -8,10 +8,10 @@ use proxy_wasm::types::Action;
 use super::counters::Counters;
 use super::host::{self, HostHeaders, World};
 use crate::config::{AccessLog, Config, Edge, Role};
-use crate::health::Change;
-use crate::metrics::Metric;
-use crate::origin::{self, VIA_UPSTREAM};
-use crate::policy::{self, Agreement, Decision};
+use crate::decision::{self, Agreement, Decision};
+use crate::http::origin::{self, VIA_UPSTREAM};
+use crate::proxy::metrics::Metric;
+use crate::rollout::outlier::Change;
 use crate::workload::{Outcome, Workload};
 
 /// A configuration and what counts under it.
@@ -69,7 +69,7 @@ impl Stream {
                     served.count(&decision);
                     self.decision = Some(decision);
                 }
-                self.explains = policy::is_asked_why(edge, &headers, self.decision.as_ref(), &World);
+                self.explains = decision::is_asked_why(edge, &headers, self.decision.as_ref(), &World);
                 Action::Continue
             }
             Role::Workload(workload) if workload.mirror.is_some() => judge(workload),
@@ -91,8 +91,8 @@ impl Stream {
 }
 
 fn decide(edge: &Edge, headers: &HostHeaders) -> Option<Decision> {
-    let decision = policy::decide(edge, headers, &World);
-    headers.apply(&policy::request_edits(edge, headers, decision.as_ref()));
+    let decision = decision::decide(edge, headers, &World);
+    headers.apply(&decision::request_edits(edge, headers, decision.as_ref()));
     if let Some(decision) = &decision
         && edge.access_log == AccessLog::On
     {
@@ -125,7 +125,7 @@ fn count_refused(decision: &Decision) {
 fn answered(decision: &Decision) {
     let headers = HostHeaders::response();
     let code_details = origin::code_details(&headers, host::code_details);
-    let change = policy::note(decision, &code_details, || origin::status(&headers), &World);
+    let change = decision::note(decision, &code_details, || origin::status(&headers), &World);
     if let Some(change) = change {
         report(decision, change);
     }
@@ -147,7 +147,7 @@ fn report(decision: &Decision, change: Change) {
 }
 
 fn stamp_decided(decision: &Decision, headers: &HostHeaders) {
-    let stamped = policy::stamp(decision, headers);
+    let stamped = decision::stamp(decision, headers);
     headers.apply(&stamped.edits);
     if stamped.agreement == Agreement::Mismatch {
         count_mismatch(decision);
@@ -180,7 +180,7 @@ fn judge(workload: &Workload) -> Action {
 #[inline(never)]
 fn explain(decision: Option<&Decision>) {
     let headers = HostHeaders::response();
-    if let Some(edit) = policy::explained(decision, &headers) {
+    if let Some(edit) = decision::explained(decision, &headers) {
         headers.make(&edit);
     }
 }
@@ -199,7 +199,7 @@ fn stamp_served(workload: &Workload) {
 #[cfg(feature = "panic-on-demand")]
 #[expect(clippy::panic, reason = "what a proxy does then is what the tests look at")]
 fn panic_on_demand() {
-    use crate::header::Headers;
+    use crate::http::header::Headers;
     if HostHeaders::request().first("x-test-panic").is_some() {
         panic!("as told by x-test-panic");
     }

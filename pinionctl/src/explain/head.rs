@@ -36,9 +36,9 @@ pub(super) fn parse(text: &[u8]) -> Result<Lines, String> {
             .ok_or_else(|| wrong("must be NAME: VALUE"))?;
         let name = std::str::from_utf8(name)
             .ok()
-            .filter(|name| pinion::header::is_token(name));
+            .filter(|name| pinion::http::header::is_token(name));
         let name = name.ok_or_else(|| wrong("must begin with a header's name and a colon"))?;
-        let value = pinion::header::trim_ows(value.get(1..).unwrap_or_default());
+        let value = pinion::http::header::trim_ows(value.get(1..).unwrap_or_default());
         if value.contains(&b'\r') || value.contains(&0) {
             return Err(wrong("no value holds CR or NUL: a proxy refuses that"));
         }
@@ -65,7 +65,7 @@ fn request_line(line: &[u8]) -> Option<Lines> {
     let last = line.iter().rposition(|b| *b == b' ')?;
     let (method, target) = (line.get(..first)?, line.get(first + 1..last)?);
     let version = line.get(last..)?.starts_with(b" HTTP/");
-    let token = std::str::from_utf8(method).is_ok_and(pinion::header::is_token);
+    let token = std::str::from_utf8(method).is_ok_and(pinion::http::header::is_token);
     if !version || !token || target.is_empty() {
         return None;
     }

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use pinion::header::Headers;
-use pinion::scope::{HostPattern, PathPrefix, normalized_host};
+use pinion::http::header::Headers;
+use pinion::route::scope::{HostPattern, PathPrefix, normalized_host};
 use serde_json::Value;
 
 use crate::load::Loaded;

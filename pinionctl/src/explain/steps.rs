@@ -3,12 +3,12 @@
 use std::fmt::{self, Write};
 
 use pinion::config::{App, Inbound};
-use pinion::explain::{Step, Why};
-use pinion::pin::{Follow, Key, Rejection};
-use pinion::policy::{Decision, Reason};
-use pinion::request::Limit;
-use pinion::rule::Target;
-use pinion::version::State;
+use pinion::decision::trace::{Step, Why};
+use pinion::decision::{Decision, Reason};
+use pinion::http::request::Limit;
+use pinion::identity::pin::{Follow, Key, Rejection};
+use pinion::rollout::version::State;
+use pinion::route::matching::Target;
 
 use super::world::World;
 use crate::clock::utc;

@@ -4,9 +4,9 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use pinion::ambient::Ambient;
-use pinion::assign::Slot;
-use pinion::health::{Contended, Local, Memory};
+use pinion::environment::Ambient;
+use pinion::rollout::outlier::{Contended, Local, Memory};
+use pinion::rollout::slots::Slot;
 use serde_json::Value;
 
 /// What was told of it.

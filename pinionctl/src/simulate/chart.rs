@@ -93,7 +93,7 @@ fn course(area: &Area<'_>, course: &Course<'_>) -> Drawn {
         .collect();
     for (i, version) in course.app.versions.iter().enumerate() {
         let edge = |count: usize| {
-            let sum = move |shares: &[pinion::assign::Share]| {
+            let sum = move |shares: &[pinion::rollout::slots::Share]| {
                 shares
                     .iter()
                     .take(count)

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use pinion::assign::{SLOTS, Slot};
 use pinion::config::App;
-use pinion::pin::Pin;
-use pinion::policy;
-use pinion::version::{State, Version, VersionRef};
+use pinion::decision;
+use pinion::identity::pin::Pin;
+use pinion::rollout::slots::{SLOTS, Slot};
+use pinion::rollout::version::{State, Version, VersionRef};
 
 use super::grouped;
 
@@ -63,7 +63,7 @@ impl<'a> Change<'a> {
             slot,
         }
         .written(&self.before.name, old.keys());
-        policy::returning(self.after, pin.as_bytes(), at).map_err(pinion::pin::Rejection::as_str)
+        decision::returning(self.after, pin.as_bytes(), at).map_err(pinion::identity::pin::Rejection::as_str)
     }
 
     /// The clients of all slots. Between the ends of the runs of both layouts, all go the same way.

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use pinion::assign::Share;
 use pinion::config::App;
-use pinion::ramp::Ramp;
+use pinion::rollout::ramp::Ramp;
+use pinion::rollout::slots::Share;
 
 use crate::clock::utc;
 

@@ -2,8 +2,8 @@
 
 use std::cell::RefCell;
 
-use pinion::edit::Edit;
-use pinion::policy::{self, Decision};
+use pinion::decision::{self, Decision};
+use pinion::http::edit::Edit;
 
 use crate::chance::Chance;
 use crate::fleet::{Moment, Proxy};
@@ -53,7 +53,7 @@ impl Client {
         } else if let Some(jar) = &self.jar {
             headers[3] = ("cookie", jar.as_bytes());
         }
-        policy::decide(&proxy.edge, &headers[..], &self.moment(proxy, time)).expect("an app")
+        decision::decide(&proxy.edge, &headers[..], &self.moment(proxy, time)).expect("an app")
     }
 
     /// The world around a message of this client's at a proxy, at a time after the start.
@@ -72,7 +72,7 @@ impl Client {
             return false;
         }
         let response: [(&str, &[u8]); 1] = [(":status", b"200")];
-        let stamped = policy::stamp(decision, &response[..]);
+        let stamped = decision::stamp(decision, &response[..]);
         let set = stamped.edits.find_map(|edit| match edit {
             Edit::Append("set-cookie", value) => Some(value.split(';').next()?.to_owned()),
             _ => None,

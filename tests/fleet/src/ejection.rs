@@ -6,8 +6,8 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use pinion::health::{Attempt, Change};
-use pinion::policy::{self, Decision, Reason};
+use pinion::decision::{self, Decision, Reason};
+use pinion::rollout::outlier::{Attempt, Change};
 
 use crate::chance::Chance;
 use crate::client::{Client, Kind, is_new};
@@ -225,7 +225,7 @@ impl Run {
             let record = &mut self.seen.proxies[answer.proxy];
             record.errors += u32::from(answer.status == 503 && !answer.while_ejected);
             let status = || Some(answer.status);
-            match policy::note(&answer.decision, b"via_upstream", status, &moment) {
+            match decision::note(&answer.decision, b"via_upstream", status, &moment) {
                 Some(Change::Ejected(term)) => {
                     record.is_ejected = true;
                     record.ejected.get_or_insert(answer.due);

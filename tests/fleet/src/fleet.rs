@@ -5,10 +5,10 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use pinion::ambient::Ambient;
-use pinion::assign::Slot;
 use pinion::config::{App, Config, Edge, Nowhere, Role, parse_timestamp};
-use pinion::health::{Contended, Local, Memory};
+use pinion::environment::Ambient;
+use pinion::rollout::outlier::{Contended, Local, Memory};
+use pinion::rollout::slots::Slot;
 
 use crate::chance::Chance;
 

@@ -1,0 +1,80 @@
+//! Override tokens: a version for a tester, signed and with an end.
+//!
+//! Its value is `VERSION~EXPIRES~override~KEYID~MAC`, EXPIRES in Unix seconds.
+
+use crate::identity::pin::decimal;
+use crate::identity::seal::{Seal, Sealed};
+use crate::rollout::version::is_version_name;
+
+/// What stands where a pin has its epoch, so that neither can be taken for the other.
+const MARK: &str = "override";
+
+/// A token as it is written, without its seal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Token<'a> {
+    /// The version's name.
+    pub version: &'a str,
+    /// When it ends, in Unix seconds.
+    pub expires: u64,
+}
+
+impl<'a> Token<'a> {
+    /// Reads a token and its seal.
+    #[must_use]
+    pub fn parse(value: &'a str) -> Option<(Self, Seal<'a>)> {
+        let mut parts = value.split('~');
+        let token = Token {
+            version: parts.next().filter(|name| is_version_name(name))?,
+            expires: decimal(parts.next()?.as_bytes())?,
+        };
+        parts.next().filter(|mark| *mark == MARK)?;
+        let seal = Seal::parse(parts.next()?, parts.next()?)?;
+        parts.next().is_none().then_some((token, seal))
+    }
+
+    /// The token's value with a seal.
+    #[must_use]
+    pub fn written(&self, seal: &Seal<'_>) -> String {
+        format!("{}~{}~{MARK}~{seal}", self.version, self.expires)
+    }
+}
+
+impl Sealed for Token<'_> {
+    fn write(&self, app: &str, key_id: &str, out: &mut String) {
+        let mut expires = itoa::Buffer::new();
+        out.extend(["pinion1-override|", app, "|", self.version, "|"]);
+        out.extend([expires.format(self.expires), "|", key_id]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn only_what_is_written_here_is_read() {
+        let value = "v2~1790000000~override~k1~AAAAAAAAAAAAAAAAAAAAAA";
+        let (token, seal) = Token::parse(value).unwrap();
+        assert_eq!(
+            (token.version, token.expires, seal.key_id()),
+            ("v2", 1_790_000_000, "k1")
+        );
+        assert_eq!(token.written(&seal), value);
+        for bad in [
+            "",
+            "v2",
+            "v2~1790000000~override",
+            "v2~1790000000~override~k1",
+            "v2~1790000000~override~k1~AAAA",
+            "v2~1790000000~override~k1~AAAAAAAAAAAAAAAAAAAAAA~",
+            "v2~1790000000~0~5~k1~AAAAAAAAAAAAAAAAAAAAAA",
+            "v2~1790000000~0~k1~AAAAAAAAAAAAAAAAAAAAAA",
+            "v2~~override~k1~AAAAAAAAAAAAAAAAAAAAAA",
+            "v 2~1~override~k1~AAAAAAAAAAAAAAAAAAAAAA",
+        ] {
+            assert_eq!(Token::parse(bad), None, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What is counted, and the names under which Envoy keeps it.
+//!
+//! Proxy-Wasm metrics have no labels. A label is written into the name as `TAG=.=VALUE;.;`, and one tag rule of Envoy's
+//! per label, `(TAG=\.=(.*?);\.;)`, takes it out again. Only configured names enter a name, never a client's bytes.
+
+/// A counter or gauge with its labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Metric<'a> {
+    /// Counts requests that the edge decided.
+    Requests {
+        /// The app's name.
+        app: &'a str,
+        /// The version's name.
+        version: &'a str,
+        /// [`Reason::as_str`](crate::decision::Reason::as_str).
+        reason: &'static str,
+    },
+    /// Counts requests whose pins did not hold.
+    PinsRejected {
+        /// The app's name.
+        app: &'a str,
+        /// [`Rejection::as_str`](crate::identity::pin::Rejection::as_str).
+        cause: &'static str,
+    },
+    /// Counts requests of which something was not read, as it was too much.
+    LimitsExceeded {
+        /// The app's name.
+        app: &'a str,
+        /// [`Limit::as_str`](crate::http::request::Limit::as_str).
+        cause: &'static str,
+    },
+    /// Counts responses whose upstream says that it is another version than the one decided.
+    VersionMismatch {
+        /// The app's name.
+        app: &'a str,
+        /// The name of the version decided.
+        version: &'a str,
+    },
+    /// Counts ejections of a version.
+    Ejections {
+        /// The app's name.
+        app: &'a str,
+        /// The version's name.
+        version: &'a str,
+    },
+    /// Counts mirrored requests at a workload.
+    Mirrored {
+        /// [`Outcome::as_str`](crate::workload::Outcome::as_str).
+        outcome: &'static str,
+    },
+    /// Shows a version's share in slots, 0 to 100,000: the only gauge.
+    ShareSlots {
+        /// The app's name.
+        app: &'a str,
+        /// The version's name.
+        version: &'a str,
+    },
+}
+
+impl Metric<'_> {
+    /// The name that Envoy knows it by.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Metric::Requests { app, version, reason } => {
+                let tags = [("app", *app), ("version", *version), ("reason", *reason)];
+                tagged(&tags, "requests_total")
+            }
+            Metric::PinsRejected { app, cause } => {
+                tagged(&[("app", *app), ("cause", *cause)], "pins_rejected_total")
+            }
+            Metric::LimitsExceeded { app, cause } => {
+                tagged(&[("app", *app), ("cause", *cause)], "limits_exceeded_total")
+            }
+            Metric::VersionMismatch { app, version } => {
+                tagged(&[("app", *app), ("version", *version)], "version_mismatch_total")
+            }
+            Metric::Ejections { app, version } => {
+                tagged(&[("app", *app), ("version", *version)], "ejections_total")
+            }
+            Metric::Mirrored { outcome } => tagged(&[("outcome", *outcome)], "mirrored_total"),
+            Metric::ShareSlots { app, version } => {
+                tagged(&[("app", *app), ("version", *version)], "share_slots")
+            }
+        }
+    }
+}
+
+fn tagged(tags: &[(&str, &str)], name: &str) -> String {
+    let tags: String = tags
+        .iter()
+        .map(|(tag, value)| format!("pin_{tag}=.={value};.;"))
+        .collect();
+    format!("{tags}pinion_{name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn tags_stand_before_the_name() {
+        let (app, version) = ("web-api", "v2");
+        for (metric, name) in [
+            (
+                Metric::Requests {
+                    app,
+                    version,
+                    reason: "pin",
+                },
+                "pin_app=.=web-api;.;pin_version=.=v2;.;pin_reason=.=pin;.;pinion_requests_total",
+            ),
+            (
+                Metric::PinsRejected {
+                    app,
+                    cause: "expired",
+                },
+                "pin_app=.=web-api;.;pin_cause=.=expired;.;pinion_pins_rejected_total",
+            ),
+            (
+                Metric::LimitsExceeded { app, cause: "regex" },
+                "pin_app=.=web-api;.;pin_cause=.=regex;.;pinion_limits_exceeded_total",
+            ),
+            (
+                Metric::VersionMismatch { app, version },
+                "pin_app=.=web-api;.;pin_version=.=v2;.;pinion_version_mismatch_total",
+            ),
+            (
+                Metric::Ejections { app, version },
+                "pin_app=.=web-api;.;pin_version=.=v2;.;pinion_ejections_total",
+            ),
+            (
+                Metric::Mirrored { outcome: "tagged" },
+                "pin_outcome=.=tagged;.;pinion_mirrored_total",
+            ),
+            (
+                Metric::ShareSlots { app, version },
+                "pin_app=.=web-api;.;pin_version=.=v2;.;pinion_share_slots",
+            ),
+        ] {
+            assert_eq!(metric.name(), name);
+        }
+    }
+}
