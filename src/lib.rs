@@ -1,21 +1,17 @@
 //! Version pinning for Envoy and Istio, as a Proxy-Wasm HTTP filter.
 //!
-//! One request's story, at the edge: `proxy` reads its headers from the host. [`scope`] finds the app that its host and
-//! path belong to. [`policy`] goes through the steps in order — an allowed tester's [`overrides`], a route header that is
-//! kept, the first of the [`rules`] that matches, the slot of the client's key, the [`pin`] it carries, a fair draw — and the slot's
-//! place in the app's shares ([`assign`]) names the [`version`]. The route header is replaced by its name. When an upstream
-//! has answered ([`origin`]), [`policy`] adds the version's label, and the pin's [`cookie`], sealed by a key ([`seal`]), unless a [`cache`]
-//! might keep it. What is to be done to the headers comes back as values ([`edit`]), and `proxy` does it.
+//! A request at the edge passes these rooms: [`proxy`] reads its headers from the host. [`route`] finds the app of its host
+//! and path. [`decision`] runs the steps in order: an override, a route header that is kept, a rule, the client's key, the
+//! client's pin ([`identity`]), else a draw of a slot. [`rollout`] says which version owns the slot. The decision returns
+//! header edits ([`http`]), and `proxy` applies them. When the upstream has answered, [`decision`] stamps the response with
+//! the version and sets the client's pin.
 //!
-//! Beside a version's pods, [`workload`] stamps what really served, and tells mirrored requests ([`mirror`]) from real
-//! ones.
+//! Beside a version's pods, [`workload`] stamps what really served, and tells mirrored requests from live ones.
 //!
-//! [`config`] stands before all of this: it turns JSON into types that can't be wrong.
-//!
-//! What few requests run through is a function of its own that is not inlined: what all run through lies so close together,
-//! and a proxy's cache, which has lost it since the request before, has less to fetch.
+//! [`config`] builds the validated model ([`app`]) from JSON. [`environment`] is what a host provides: a further host needs
+//! to implement its traits, and nothing else changes. `docs/architecture.md` follows one request through the rooms.
 
-// Two calls in `proxy::pairs` are all that is unsafe.
+// Only `proxy::header_block` contains unsafe code.
 #![deny(unsafe_code)]
 // A panic takes a worker of the proxy down.
 #![deny(
@@ -27,7 +23,7 @@
     clippy::todo
 )]
 
-pub mod claim;
+pub mod app;
 pub mod config;
 pub mod decision;
 pub mod environment;

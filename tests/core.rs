@@ -6,18 +6,20 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use common::Around;
-use pinion::config::{AccessLog, Config, Edge, Role};
+use pinion::app::Edge;
+use pinion::config::{Config, Role};
 use pinion::decision;
-use pinion::environment::Ambient;
+use pinion::environment::{Claim, Contended, Environment, SharedStore};
 use pinion::http::edit::{Edit, Edits};
 use pinion::identity::pin::Pin;
 use pinion::identity::seal::{Key, Keys};
 use pinion::identity::token::Token;
-use pinion::rollout::outlier::{Contended, Memory};
 use pinion::rollout::slots::{Layout, Share, Slot};
-use pinion::workload::{Outcome, Workload};
+use pinion::workload::stamp::Stamp;
+use pinion::workload::{MirrorOutcome, Workload};
 use pinion_testing::case::{self, Answerer, Case, Lines, Seen};
 use pinion_testing::{refusal, vector};
+use serde_json::Value;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -26,32 +28,36 @@ const NOW: u64 = 1_790_000_000;
 /// The world of a case: a clock that stands, a draw that is always the same, and what the case says.
 struct World<'a>(&'a Case);
 
-impl Memory for World<'_> {
-    fn recall(&self, _: &str) -> Option<(Vec<u8>, u32)> {
+impl SharedStore for World<'_> {
+    fn get(&self, _: &str) -> Option<(Vec<u8>, u32)> {
         None
     }
-    fn remember(&self, _: &str, _: &[u8], _: Option<u32>) -> Result<(), Contended> {
+    fn compare_and_set(&self, _: &str, _: &[u8], _: Option<u32>) -> Result<(), Contended> {
         Ok(())
     }
 }
 
-impl Ambient for World<'_> {
+impl Environment for World<'_> {
     fn now(&self) -> u64 {
         NOW
     }
-    fn draw(&self) -> Slot {
-        Slot::from_random(0x5eed)
+    fn random(&self) -> u64 {
+        0x5eed
     }
-    fn claim(&self, name: &str) -> Option<Vec<u8>> {
-        case::claim_bytes(self.0.claims.get(name)?)
+    fn claim(&self, name: &str) -> Option<Claim> {
+        let text = |value: &Value| value.as_str().map(|text| text.as_bytes().to_vec());
+        match self.0.claims.get(name)? {
+            Value::Array(items) => items.iter().map(text).collect::<Option<_>>().map(Claim::List),
+            value => text(value).filter(|text| !text.is_empty()).map(Claim::Text),
+        }
     }
-    fn source(&self) -> Option<IpAddr> {
+    fn client_address(&self) -> Option<IpAddr> {
         self.0.source.parse().ok()
     }
 }
 
 fn apply(edits: &Edits<'_>, lines: &mut Lines) {
-    edits.for_each(|edit| match edit {
+    edits.iter().for_each(|edit| match edit {
         Edit::Add(name, value) => {
             assert!(lines.iter().all(|(field, _)| field != name), "{name} is there");
             lines.push((name.to_string(), value.as_bytes().to_vec()));
@@ -77,7 +83,7 @@ fn at_edge(edge: &Edge, case: &Case, now: u64) -> Seen {
     let mut upstream = case.request_lines(now);
     let decision = decision::decide(edge, upstream.as_slice(), &world);
     let edits = decision::request_edits(edge, upstream.as_slice(), decision.as_ref());
-    let asks = decision::is_asked_why(edge, upstream.as_slice(), decision.as_ref(), &world);
+    let asks = decision::is_explained(edge, upstream.as_slice(), decision.as_ref(), &world);
     apply(&edits, &mut upstream);
     let mut response = case.answer_lines();
     let mut filter_state = BTreeMap::new();
@@ -86,13 +92,13 @@ fn at_edge(edge: &Edge, case: &Case, now: u64) -> Seen {
             let stamped = decision::stamp(decision, response.as_slice());
             apply(&stamped.edits, &mut response);
         }
-        if edge.access_log == AccessLog::On {
+        if edge.access_log {
             filter_state.insert("pinion_app".to_owned(), decision.app.name.clone());
             filter_state.insert("pinion_reason".to_owned(), decision.reason.as_str().to_owned());
         }
     }
     if asks {
-        let answer = decision::explained(decision.as_ref(), response.as_slice());
+        let answer = decision::explanation(decision.as_ref(), response.as_slice());
         apply(&answer.into_iter().collect(), &mut response);
     }
     Seen {
@@ -107,12 +113,15 @@ fn at_workload(workload: &Workload, case: &Case, now: u64) -> Seen {
     let world = World(case);
     let request = case.request_lines(now);
     let verdict = workload.judge(request.as_slice(), &world);
-    let blocked = verdict.outcome == Outcome::Blocked;
+    let blocked = verdict.outcome == MirrorOutcome::Blocked;
     let mut upstream = request.clone();
     apply(&verdict.edits, &mut upstream);
     let mut response = case.answer_lines();
     if case.answer.by == Answerer::ViaUpstream && !blocked {
-        apply(&workload.stamp().into_iter().collect(), &mut response);
+        apply(
+            &workload.stamp.as_ref().map(Stamp::edit).into_iter().collect(),
+            &mut response,
+        );
     }
     Seen {
         upstream,
@@ -224,12 +233,12 @@ fn pins_and_tokens_have_the_published_seals() {
         if let Some(value) = &vector.pin {
             let (pin, seal) = Pin::parse(value.as_bytes()).unwrap();
             assert_eq!(keys.verify(&vector.app, &pin, &seal.unwrap()), Ok(()), "{value}");
-            assert_eq!(pin.written(&vector.app, Some(&keys)), *value);
+            assert_eq!(pin.encode(&vector.app, Some(&keys)), *value);
         }
         if let Some(value) = &vector.token {
             let (token, seal) = Token::parse(value).unwrap();
             assert_eq!(keys.verify(&vector.app, &token, &seal), Ok(()), "{value}");
-            assert_eq!(token.written(&keys.seal(&vector.app, &token)), *value);
+            assert_eq!(token.encode(&keys.seal(&vector.app, &token)), *value);
         }
     }
 }

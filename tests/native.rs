@@ -2,7 +2,7 @@
 //! an exchange costs in host calls.
 #![cfg(all(feature = "proxy", not(target_arch = "wasm32")))]
 
-use pinion::config::{Config, Nowhere};
+use pinion::config::{Config, NoProxyInfo};
 use pinion_testing::case::{self, Answerer, Lines};
 use pinion_testing::host::{self, Plugin};
 use serde_json::json;
@@ -134,7 +134,7 @@ fn a_configuration_taken_is_logged_once_with_digest_apps_and_versions() {
         {"name": "cart", "hosts": ["b.org"], "enabled": false, "versions": [{"name": "v1"}]},
     ]});
     let _plugin = start(&config);
-    let digest = Config::parse(config.to_string().as_bytes(), &Nowhere)
+    let digest = Config::parse(config.to_string().as_bytes(), &NoProxyInfo)
         .unwrap()
         .digest;
     assert_eq!(digest.len(), 12);

@@ -3,7 +3,7 @@
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use pinion::config::{Config, Role, Surroundings};
+use pinion::config::{Config, Role, ProxyInfo};
 use serde_json::{Value, json};
 
 const GOOD: [&str; 2] = [
@@ -14,7 +14,7 @@ const GOOD: [&str; 2] = [
 /// A proxy that has every variable and label.
 struct Rich;
 
-impl Surroundings for Rich {
+impl ProxyInfo for Rich {
     fn node_id(&self) -> Option<String> {
         Some("sidecar~".to_owned())
     }

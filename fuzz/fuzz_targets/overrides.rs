@@ -2,11 +2,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pinion::identity::overrides::named;
+use pinion::identity::overrides::member;
 use pinion::rollout::version::is_version_name;
 
 fuzz_target!(|value: &str| {
-    if let Some(asked) = named(value, "shop") {
+    if let Some(asked) = member(value, "shop") {
         assert!(asked.split('~').all(is_version_name));
         assert!(value.contains(asked));
     }

@@ -3,7 +3,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use pinion::route::cidr::Cidr;
-use pinion::route::scope::{HostPattern, PathPrefix, ScopeMap, normalized_host, split_port};
+use pinion::http::authority::{normalized_host, split_port};
+use pinion::route::scope::{HostPattern, PathPrefix, ScopeMap};
 
 fuzz_target!(|input: (Vec<(String, String)>, Vec<u8>, Vec<u8>)| {
     let (patterns, authority, path) = input;

@@ -11,8 +11,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use pinion::config::Edge;
+use pinion::app::Edge;
 use pinion::decision::{self, Decision};
+use pinion::environment::Claim;
 use pinion::http::edit::{Edit, Edits};
 use pinion::rollout::slots::Slot;
 
@@ -44,7 +45,7 @@ pub(crate) struct Explain {
     /// A claim of the client's verified token, a string or a list: plan=gold, 'groups=["a", "b"]'. Leave out what is
     /// neither: to the filter it is absent.
     #[arg(long, value_name = "NAME=VALUE", value_parser = world::claim)]
-    claim: Vec<(String, Vec<u8>)>,
+    claim: Vec<(String, Option<Claim>)>,
     /// The client's address, as far as Envoy trusts it.
     #[arg(long, value_name = "ADDRESS")]
     source: Option<IpAddr>,
@@ -77,12 +78,16 @@ impl Explain {
         let world = World {
             now: self.at.unwrap_or_else(clock::now),
             slot: self.draw.and_then(Slot::new),
-            claims: self.claim.iter().cloned().collect(),
+            claims: self
+                .claim
+                .iter()
+                .filter_map(|(name, claim)| Some((name.clone(), claim.clone()?)))
+                .collect(),
             source: self.source,
             ..World::default()
         };
         let decision = decision::decide(&loaded.edge, request.as_slice(), &world);
-        let mut out = format!("{}\n\n", pinion::decision::trace::answer(decision.as_ref()));
+        let mut out = format!("{}\n\n", decision::explain(decision.as_ref()));
         match &decision {
             Some(decision) => out += &steps::told(decision, &world),
             None => out += &nowhere::told(&loaded, request.as_slice()),
@@ -124,8 +129,8 @@ fn edits(
     let mut stamped = decision.map_or(Edits::default(), |decision| {
         decision::stamp(decision, response.as_slice()).edits
     });
-    if decision::is_asked_why(edge, request.as_slice(), decision, world) {
-        stamped.extend(decision::explained(decision, response.as_slice()));
+    if decision::is_explained(edge, request.as_slice(), decision, world) {
+        stamped.extend(decision::explanation(decision, response.as_slice()));
     }
     writeln!(out, "to the response, if the upstream's is an empty 200")?;
     list(out, &stamped)

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 
-use pinion::config::{Config, Edge, Role, Surroundings};
+use pinion::app::Edge;
+use pinion::config::{Config, ProxyInfo, Role};
 use serde_json::Value;
 
 use crate::document;
@@ -38,7 +39,7 @@ impl AnyProxy {
     }
 }
 
-impl Surroundings for AnyProxy {
+impl ProxyInfo for AnyProxy {
     fn node_id(&self) -> Option<String> {
         self.gateway.then(|| "router~".to_owned())
     }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use pinion::identity::pin::Pin;
-use pinion::identity::seal::{Keys, Seal, Sealed, Unproven};
+use pinion::identity::seal::{Keys, Seal, SealError, Sealed};
 use pinion::identity::token::Token;
 use pinion::rollout::slots::Slot;
 use pinion::rollout::version::is_version_name;
@@ -92,7 +92,7 @@ impl Mint {
                     version: &mint.what.version,
                     expires: now().saturating_add(mint.lasts),
                 };
-                token.written(&keys.seal(&mint.what.app, &token))
+                token.encode(&keys.seal(&mint.what.app, &token))
             }
             Mint::Pin(mint) => {
                 let keys = mint.what.keys()?;
@@ -102,7 +102,7 @@ impl Mint {
                     epoch: mint.epoch,
                     slot: Slot::new(mint.slot).ok_or("there is no such slot")?,
                 };
-                pin.written(&mint.what.app, Some(&keys))
+                pin.encode(&mint.what.app, Some(&keys))
             }
         };
         println!("{value}");
@@ -153,7 +153,7 @@ impl Inspect {
                 println!("  seal     of key {}, good for {app}", seal.key_id());
                 Ok(ExitCode::SUCCESS)
             }
-            Err(Unproven::Forged | Unproven::UnknownKey) => {
+            Err(SealError::Forged | SealError::UnknownKey) => {
                 println!(
                     "  seal     of key {}, PROVES NOTHING for {app} with this key",
                     seal.key_id()

@@ -8,10 +8,10 @@ mod ramps;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use clap::Args;
-use pinion::config::{App, Conduct};
+use pinion::app::{App, Mode};
 
 use crate::load::{self, AnyProxy, Loaded};
 use crate::{clock, print};
@@ -71,8 +71,8 @@ impl Simulate {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn chosen<'a>(&self, loaded: &'a Loaded) -> Vec<&'a Rc<App>> {
-        let is_chosen = |app: &&Rc<App>| self.app.as_ref().is_none_or(|name| app.name == *name);
+    fn chosen<'a>(&self, loaded: &'a Loaded) -> Vec<&'a Arc<App>> {
+        let is_chosen = |app: &&Arc<App>| self.app.as_ref().is_none_or(|name| app.name == *name);
         loaded.edge.apps().filter(is_chosen).collect()
     }
 
@@ -137,7 +137,7 @@ impl Simulate {
 /// What keeps an app from doing what is shown.
 fn remarks(app: &App) -> String {
     let off = (!app.enabled).then_some("  it is not enabled: nobody is sent anywhere by it\n");
-    let observed = (app.conduct == Conduct::Observe).then_some("  it only observes: nothing is done by it\n");
+    let observed = (app.mode == Mode::Observe).then_some("  it only observes: nothing is done by it\n");
     [off, observed].into_iter().flatten().collect()
 }
 

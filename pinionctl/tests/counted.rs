@@ -5,9 +5,10 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::{file, run};
-use pinion::config::{Config, Edge, Nowhere, Role};
+use pinion::app::Edge;
+use pinion::config::{Config, NoProxyInfo, Role};
 use pinion::decision;
-use pinion::environment::Still;
+use pinion::environment::FixedEnvironment;
 use pinion::identity::pin::{Pin, Rejection};
 use pinion::rollout::slots::{SLOTS, Slot};
 use serde_json::{Value, json};
@@ -16,7 +17,7 @@ const AT: &str = "2026-11-20T12:00:00Z";
 const NOW: u64 = 1_795_176_000;
 
 fn edge(config: &Value) -> Edge {
-    match Config::parse(config.to_string().as_bytes(), &Nowhere)
+    match Config::parse(config.to_string().as_bytes(), &NoProxyInfo)
         .unwrap()
         .role
     {
@@ -28,7 +29,7 @@ fn edge(config: &Value) -> Edge {
 /// Where the policy sends a client at a slot, which comes with the pin that the configuration before has given it.
 fn decided(old: &Edge, new: &Edge, slot: Slot) -> (String, Result<String, &'static str>) {
     let (before, after) = (old.apps().next().unwrap(), new.apps().next().unwrap());
-    let version = before.rollout.owner(slot, || NOW);
+    let version = before.schedule.owner(slot, || NOW);
     let pin = Pin {
         version: &version.name,
         issued: NOW,
@@ -42,8 +43,8 @@ fn decided(old: &Edge, new: &Edge, slot: Slot) -> (String, Result<String, &'stat
         (":path", "/"),
         ("cookie", &cookie),
     ];
-    let decision = decision::decide(new, headers.as_slice(), &Still::at(NOW)).unwrap();
-    let to = match decision.rejected {
+    let decision = decision::decide(new, headers.as_slice(), &FixedEnvironment::at(NOW)).unwrap();
+    let to = match decision.rejection() {
         Some(cause) => Err(cause.as_str()),
         None => Ok(decision.version.name.clone()),
     };

@@ -1,27 +1,28 @@
-//! Apps, and what must be unique among them.
+//! `apps`: each app, and what must be unique among them.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
+use super::ProxyInfo;
 use super::decode::{Checked, Cursor, Fields};
 use super::matching;
 use super::outlier;
 use super::pinning;
 use super::text;
 use super::versions;
-use super::{App, Conduct, Inbound, Surroundings};
+use crate::app::{App, Inbound, Mode};
 use crate::http::header::HeaderName;
-use crate::identity::pin::Signing;
+use crate::identity::pinning::Signing;
 use crate::route::scope::{HostPattern, PathPrefix, ScopeMap};
 
-/// Both on the request and on the response, unless told otherwise.
-pub(super) const DEFAULT_HEADER: HeaderName = HeaderName::ours("x-app-version");
+/// The default of `routeHeader` and `responseHeader`.
+pub(super) const DEFAULT_HEADER: HeaderName = HeaderName::from_static("x-app-version");
 
-/// All apps, and where each is found.
-pub(super) type Apps = (Vec<Rc<App>>, ScopeMap<Rc<App>>);
+/// All apps, and the scopes that lead to them.
+pub(super) type Apps = (Vec<Arc<App>>, ScopeMap<Arc<App>>);
 
-/// An app and its place.
+/// An app and its scopes.
 struct Placed {
-    app: Rc<App>,
+    app: Arc<App>,
     hosts: Vec<HostPattern>,
     paths: Vec<PathPrefix>,
 }
@@ -29,13 +30,13 @@ struct Placed {
 /// Reads `apps`.
 pub(super) fn apps(
     list: &Cursor<'_>,
-    around: &impl Surroundings,
-    signing: &Checked<Option<Rc<Signing>>>,
+    around: &impl ProxyInfo,
+    signing: &Checked<Option<Arc<Signing>>>,
 ) -> Checked<Apps> {
     list.at_most(super::MAX_APPS)?;
     let mut known = Apps::default();
     let mut names = Vec::new();
-    // Each app is held against those before it, so that a clash has a place.
+    // Each app is compared with those before it, so that a conflict has a path.
     list.list(|cursor| {
         let placed = app(&cursor, around, signing, &mut names, known.0.len())?;
         add(&cursor, placed, &mut known)
@@ -47,7 +48,7 @@ fn add(cursor: &Cursor<'_>, placed: Placed, (apps, scopes): &mut Apps) -> Checke
     let app = placed.app;
     let mut result = Ok(());
     if let Some(cookie) = &app.pinning.cookie {
-        let same = |other: &&Rc<App>| {
+        let same = |other: &&Arc<App>| {
             other
                 .pinning
                 .cookie
@@ -77,8 +78,8 @@ fn add(cursor: &Cursor<'_>, placed: Placed, (apps, scopes): &mut Apps) -> Checke
 
 fn app(
     cursor: &Cursor<'_>,
-    around: &impl Surroundings,
-    signing: &Checked<Option<Rc<Signing>>>,
+    around: &impl ProxyInfo,
+    signing: &Checked<Option<Arc<Signing>>>,
     names: &mut Vec<String>,
     index: usize,
 ) -> Checked<Placed> {
@@ -113,11 +114,11 @@ fn app(
                 versions_read,
             )
         });
-        let observe = fields.or("observe", Conduct::Act, |flag| {
+        let observe = fields.or("observe", Mode::Enforce, |flag| {
             Ok(if flag.boolean()? {
-                Conduct::Observe
+                Mode::Observe
             } else {
-                Conduct::Act
+                Mode::Enforce
             })
         });
         let pin_header = pinning.as_ref().ok().and_then(|pinning| pinning.header.as_ref());
@@ -137,12 +138,12 @@ fn app(
         );
         let (versions, ()) = (versions?, distinct?);
         Ok(Placed {
-            app: Rc::new(App {
+            app: Arc::new(App {
                 name: name?,
                 index,
                 enabled: enabled?,
                 versions: versions.all,
-                rollout: versions.rollout,
+                schedule: versions.schedule,
                 rules: rules?.into(),
                 pinning: pinning?,
                 overrides: overrides?,
@@ -150,7 +151,7 @@ fn app(
                 route_header: route_header?,
                 response_header: response_header?,
                 outlier_detection: outlier?,
-                conduct: observe?,
+                mode: observe?,
             }),
             hosts: hosts?,
             paths: paths?,
@@ -158,8 +159,8 @@ fn app(
     })
 }
 
-/// On a gateway every route header is a stranger's word.
-fn inbound(cursor: &Cursor<'_>, around: &impl Surroundings) -> Checked<Inbound> {
+/// On a gateway any client can write the route header.
+fn inbound(cursor: &Cursor<'_>, around: &impl ProxyInfo) -> Checked<Inbound> {
     let inbound = cursor.word(&[("strip", Inbound::Strip), ("keep", Inbound::Keep)])?;
     let gateway = || around.node_id().is_some_and(|id| id.starts_with("router~"));
     if inbound == Inbound::Keep && gateway() {
@@ -168,12 +169,12 @@ fn inbound(cursor: &Cursor<'_>, around: &impl Surroundings) -> Checked<Inbound> 
     Ok(inbound)
 }
 
-/// A header has one meaning in an app; only the request's and the response's may be of one name.
+/// Each header has one meaning in an app. Only `routeHeader` and `responseHeader` may have the same name.
 fn distinct(fields: &Fields<'_, '_>, headers: &[(&str, Option<&HeaderName>)]) -> Checked<()> {
     let mut result = Ok(());
     for (i, (field, name)) in headers.iter().enumerate().skip(2) {
         let same = |other: &&(&str, Option<&HeaderName>)| name.is_some() && other.1 == *name;
-        // A tester's header is read from requests, which carry no response header.
+        // The override header is read from requests only, so it may have the name of the response header.
         let earlier = headers
             .iter()
             .take(i)
@@ -185,7 +186,7 @@ fn distinct(fields: &Fields<'_, '_>, headers: &[(&str, Option<&HeaderName>)]) ->
     result
 }
 
-/// A DNS label, as Kubernetes names things.
+/// A DNS label (RFC 1123), as Kubernetes names objects.
 fn app_name(cursor: &Cursor<'_>) -> Checked<String> {
     let name = cursor.string()?;
     let plain = name

@@ -1,8 +1,7 @@
-//! Reads JSON into checked values and collects every error on the way, each with its path.
+//! Reads JSON into checked values and collects every error, each with its path.
 //!
-//! It knows JSON and paths, and nothing about versions. A derived `Deserialize` would stop at the
-//! first error and could not name its place; here a failed value yields [`Invalid`], the error is
-//! kept, and the neighbours are still read.
+//! This module knows JSON and paths, and nothing about versions. A derived `Deserialize` would stop at the first error and
+//! could not name its path. Here a wrong value yields [`Invalid`], the error is kept, and the other values are still read.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -10,12 +9,12 @@ use std::fmt;
 use super::node::Node;
 use crate::rollout::slots::decimals;
 
-/// One thing that is wrong with a configuration, or that an operator should know of.
+/// An error or a warning about a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
-    /// Where: `apps[0].versions[1].weight`; empty for the configuration as a whole.
+    /// The path: `apps[0].versions[1].weight`; empty for the configuration as a whole.
     pub path: String,
-    /// Why, and what would be right.
+    /// What is wrong, and what would be right.
     pub reason: String,
 }
 
@@ -29,16 +28,16 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// A value that was wrong; what was wrong with it has been recorded.
+/// A wrong value, whose error was recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Invalid;
 
 pub(super) type Checked<T> = Result<T, Invalid>;
 
-/// Reads a whole document; also gives what an operator should know of.
+/// Reads a whole document, and returns the value and the warnings.
 ///
 /// # Errors
-/// All that is wrong with it, in the order of reading.
+/// All errors, in the order of reading.
 pub(super) fn decode<T>(
     json: &[u8],
     read: impl FnOnce(Cursor<'_>) -> Checked<T>,
@@ -73,14 +72,14 @@ pub(super) fn decode<T>(
     }
 }
 
-/// What was found on the way.
+/// The errors and warnings so far.
 #[derive(Default)]
 struct Notes {
     errors: RefCell<Vec<ConfigError>>,
     warnings: RefCell<Vec<ConfigError>>,
 }
 
-/// A place in the document.
+/// A value of the document and its path.
 pub(super) struct Cursor<'a> {
     node: &'a Node,
     path: String,
@@ -88,13 +87,13 @@ pub(super) struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    /// Records what is wrong here.
+    /// Records an error of this value.
     pub(super) fn fail<T>(&self, reason: impl Into<String>) -> Checked<T> {
         self.notes.errors.borrow_mut().push(self.note(reason));
         Err(Invalid)
     }
 
-    /// Records what an operator should know of, though it can be served.
+    /// Records a warning about this value.
     pub(super) fn warn(&self, reason: impl Into<String>) {
         self.notes.warnings.borrow_mut().push(self.note(reason));
     }
@@ -106,7 +105,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Records what is wrong with a field below, named by its path from here.
+    /// Records an error of a field below, named by its path from here.
     pub(super) fn field_fail<T>(&self, field: &str, reason: impl Into<String>) -> Checked<T> {
         self.child(&Node::Null, field).fail(reason)
     }
@@ -135,7 +134,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The string if it is one, for values that may also be something else.
+    /// The string, if the value is a string. For fields that also take other types.
     pub(super) fn as_string(&self) -> Option<&'a str> {
         match self.node {
             Node::String(value) => Some(value),
@@ -169,7 +168,7 @@ impl<'a> Cursor<'a> {
         Ok(value as u32)
     }
 
-    /// One of a few words.
+    /// The value of one of these words.
     pub(super) fn word<T: Copy>(&self, words: &[(&str, T)]) -> Checked<T> {
         let given = self.string()?;
         match words.iter().find(|(word, _)| *word == given) {
@@ -181,7 +180,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Refuses a list of more items than a proxy should be given.
+    /// Refuses a list of more than `max` items.
     pub(super) fn at_most(&self, max: usize) -> Checked<()> {
         match self.node {
             Node::List(items) if items.len() > max => {
@@ -191,7 +190,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Reads every item, so that each reports what is wrong with it.
+    /// Reads every item, so that each reports its errors.
     pub(super) fn list<T>(&self, mut read: impl FnMut(Cursor<'a>) -> Checked<T>) -> Checked<Vec<T>> {
         let Node::List(items) = self.node else {
             return self.expected("a list");
@@ -213,7 +212,7 @@ impl<'a> Cursor<'a> {
         Ok(items)
     }
 
-    /// Reads an object whose names are the user's own.
+    /// Reads an object whose names the user chooses.
     pub(super) fn entries<T>(
         &self,
         mut read: impl FnMut(&'a str, Cursor<'a>) -> Checked<T>,
@@ -235,7 +234,7 @@ impl<'a> Cursor<'a> {
         read.into_iter().collect()
     }
 
-    /// Reads an object whose names are ours; any other is refused.
+    /// Reads an object with known names, and refuses any other name.
     pub(super) fn object<T>(&self, read: impl FnOnce(&mut Fields<'a, '_>) -> Checked<T>) -> Checked<T> {
         let Node::Object(nodes) = self.node else {
             return self.expected("an object");
@@ -251,7 +250,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// A number as an error shows it.
+/// The text of a number in an error.
 pub(super) fn shown(value: f64) -> String {
     let millionths = (value.abs() * 1e6).round();
     let sign = if value < 0.0 { "-" } else { "" };
@@ -264,13 +263,13 @@ pub(super) fn shown(value: f64) -> String {
     }
 }
 
-/// Whether the name of the i-th field stands before it already.
+/// Whether an earlier field has the name of the i-th.
 fn is_repeated(fields: &[(String, Node)], i: usize) -> bool {
     let name = fields.get(i).map(|(name, _)| name);
     fields.iter().take(i).any(|(other, _)| Some(other) == name)
 }
 
-/// The fields of an object. Asking for one makes it known.
+/// The fields of an object. Reading a field makes its name known.
 pub(super) struct Fields<'a, 'c> {
     cursor: &'c Cursor<'a>,
     nodes: &'a [(String, Node)],
@@ -284,7 +283,7 @@ impl<'a> Fields<'a, '_> {
         Some(self.cursor.child(node, name))
     }
 
-    /// Absent and null are the same, as protobuf's JSON has it.
+    /// The value of a field that may be absent. Null counts as absent, as in protobuf's JSON.
     pub(super) fn optional<T>(
         &mut self,
         name: &'static str,
@@ -296,7 +295,7 @@ impl<'a> Fields<'a, '_> {
         }
     }
 
-    /// Null means "none" and is told apart from absent.
+    /// The value of a field for which null has a meaning of its own.
     pub(super) fn nullable<T>(
         &mut self,
         name: &'static str,
@@ -331,17 +330,17 @@ impl<'a> Fields<'a, '_> {
         }
     }
 
-    /// Records what is wrong with a field that may be absent.
+    /// Records an error of a field, which may be absent.
     pub(super) fn fail<T>(&self, name: &str, reason: impl Into<String>) -> Checked<T> {
         self.cursor.field_fail(name, reason)
     }
 
-    /// Records what an operator should know of a field that may be absent.
+    /// Records a warning about a field, which may be absent.
     pub(super) fn warn(&self, name: &str, reason: impl Into<String>) {
         self.cursor.child(&Node::Null, name).warn(reason);
     }
 
-    /// Reads an object whose absence is the same as `{}`, so that its defaults stand in one place.
+    /// Reads an object whose absence means `{}`, so that each default is written once.
     pub(super) fn section<T>(
         &mut self,
         name: &'static str,
@@ -354,7 +353,7 @@ impl<'a> Fields<'a, '_> {
             .object(read)
     }
 
-    /// The only one of several fields that was given.
+    /// The value of the one field of several that was given.
     pub(super) fn only<T>(&self, given: impl IntoIterator<Item = Option<T>>, names: &str) -> Checked<T> {
         let mut given = given.into_iter().flatten();
         match (given.next(), given.next()) {
@@ -363,13 +362,13 @@ impl<'a> Fields<'a, '_> {
         }
     }
 
-    /// Whether the field was given, and not as null.
+    /// Whether the field is present and not null.
     pub(super) fn has(&self, name: &str) -> bool {
         let given = |(field, node): &(String, Node)| field == name && *node != Node::Null;
         self.nodes.iter().any(given)
     }
 
-    /// Records what is missing from the object as a whole; where a field is unknown, that says enough.
+    /// Records an error of the object as a whole, unless a field is unknown: that error says enough.
     pub(super) fn fail_all<T>(&self, reason: impl Into<String>) -> Checked<T> {
         if self.nodes.iter().all(|(name, _)| self.is_known(name)) {
             return self.cursor.fail(reason);

@@ -1,12 +1,12 @@
-//! `keys`: what signs pins and tokens, from the VM's environment. A key's bytes never enter a message.
+//! `keys`: the keys that sign pins and tokens, from the VM's environment. No message contains a key's bytes.
 
-use super::Surroundings;
+use super::ProxyInfo;
 use super::decode::{Checked, Cursor};
 use crate::identity::seal::{KEY_MIN_LENGTH, Key, Keys};
 use crate::rollout::version::is_version_name;
 
-/// Reads the list; the first signs.
-pub(super) fn keys(list: &Cursor<'_>, around: &impl Surroundings) -> Checked<Keys> {
+/// Reads the list. The first key signs.
+pub(super) fn keys(list: &Cursor<'_>, around: &impl ProxyInfo) -> Checked<Keys> {
     list.at_most(super::MAX_KEYS)?;
     let mut ids: Vec<String> = Vec::new();
     let keys = list.some(|cursor| {
@@ -50,7 +50,7 @@ pub(super) fn keys(list: &Cursor<'_>, around: &impl Surroundings) -> Checked<Key
     }
 }
 
-/// A key's bytes: the last line end of the file that it came from is no part of it.
+/// A key's bytes without the newline at the end of the file that they came from.
 #[must_use]
 pub fn without_newline(value: &[u8]) -> &[u8] {
     let value = value.strip_suffix(b"\n").unwrap_or(value);

@@ -3,21 +3,22 @@
 use super::decode::{Checked, Cursor, Invalid};
 use super::text;
 use super::versions::{self, Versions};
-use std::rc::Rc;
+use std::sync::Arc;
 
-use crate::decision::trace::Explain;
+use crate::app::{Explain, Target};
 use crate::http::cookie::{Attributes, CookieTemplate};
 use crate::http::header::HeaderName;
 use crate::identity::overrides::Override;
-use crate::identity::pin::Signing;
+use crate::identity::pinning::Signing;
 use crate::rollout::slots::Share;
 use crate::rollout::version::{State, VersionRef};
-use crate::route::matching::{Match, Rule, StringMatch, Target, Who};
+use crate::route::matching::{Allow, Condition, Match, StringMatch};
+use crate::route::rules::Rule;
 
-/// A rule over these versions. Where they are not known, all but what they decide is checked.
-pub(super) fn rule(cursor: Cursor<'_>, versions: Option<&Versions>) -> Checked<Rule> {
+/// A rule over these versions. If the versions are wrong, the rest of the rule is checked all the same.
+pub(super) fn rule(cursor: Cursor<'_>, versions: Option<&Versions>) -> Checked<Rule<Target>> {
     cursor.object(|fields| {
-        // An empty `match:` would silently send everybody.
+        // An empty `match:` would apply to every request, silently.
         let matches = fields.nullable("match", Some(Vec::new()), None, |list| {
             list.some(one_match).map(Some)
         });
@@ -43,7 +44,7 @@ pub(super) fn rule(cursor: Cursor<'_>, versions: Option<&Versions>) -> Checked<R
     })
 }
 
-/// A version that a rule may send to: any but a retired one.
+/// A version that a rule may name: any but a retired one.
 fn known_version(cursor: &Cursor<'_>, versions: Option<&Versions>) -> Checked<VersionRef> {
     let name = cursor.string()?;
     let versions = versions.ok_or(Invalid)?;
@@ -54,7 +55,7 @@ fn known_version(cursor: &Cursor<'_>, versions: Option<&Versions>) -> Checked<Ve
     }
 }
 
-/// The app's stable version stays the split's stable side if it has a part in it, else the largest share is.
+/// The split's stable version is the app's stable version if the split has it, else the version with the largest share.
 fn split(cursor: &Cursor<'_>, versions: Option<&Versions>) -> Checked<Target> {
     let parts = cursor.some(|part| {
         part.object(|fields| {
@@ -77,7 +78,7 @@ fn split(cursor: &Cursor<'_>, versions: Option<&Versions>) -> Checked<Target> {
         let sum = Share::percent_sum(&shares);
         return cursor.fail(format!("weights must add up to 100, are {sum}"));
     }
-    let stable = versions.ok_or(Invalid)?.rollout.stable().index;
+    let stable = versions.ok_or(Invalid)?.schedule.stable().index;
     let stable = parts
         .iter()
         .position(|(version, _)| version.index == stable)
@@ -88,62 +89,65 @@ fn split(cursor: &Cursor<'_>, versions: Option<&Versions>) -> Checked<Target> {
 /// One set of conditions, at least one.
 pub(super) fn one_match(cursor: Cursor<'_>) -> Checked<Match> {
     cursor.object(|fields| {
-        let headers = fields.or("headers", Vec::new(), |map| header_matches(&map));
-        let without_headers = fields.or("withoutHeaders", Vec::new(), |map| header_matches(&map));
+        let with_headers = fields.or("headers", Vec::new(), |map| headers(&map, Condition::Header));
+        let without_headers = fields.or("withoutHeaders", Vec::new(), |map| {
+            headers(&map, Condition::WithoutHeader)
+        });
         let cookies = fields.or("cookies", Vec::new(), |map| {
-            map.entries(|name, value| Ok((text::token_named(name, &value)?, string_match(&value)?)))
+            named(&map, text::token_named, Condition::Cookie)
         });
         let query_params = fields.or("queryParams", Vec::new(), |map| {
-            map.entries(|name, value| Ok((text::parameter_named(name, &value)?, string_match(&value)?)))
+            named(&map, text::parameter_named, Condition::QueryParam)
         });
         let claims = fields.or("claims", Vec::new(), |map| {
-            map.entries(|name, value| Ok((text::claim_named(name, &value)?, string_match(&value)?)))
+            named(&map, text::claim_named, Condition::Claim)
         });
-        let methods = fields.or("methods", Vec::new(), |list| list.some(text::token));
-        let hosts = fields.or("hosts", Vec::new(), |list| list.some(text::host));
-        let paths = fields.or("paths", Vec::new(), |list| list.some(text::path));
-        let source_ips = fields.or("sourceIps", Vec::new(), |list| list.some(text::cidr));
-        let read = Match {
-            headers: headers?,
-            without_headers: without_headers?,
-            cookies: cookies?,
-            query_params: query_params?,
-            claims: claims?,
-            methods: methods?,
-            hosts: hosts?,
-            paths: paths?,
-            source_ips: source_ips?,
-        };
-        if read.is_empty() {
+        let methods = fields.optional("methods", |list| list.some(text::token));
+        let hosts = fields.optional("hosts", |list| list.some(text::host));
+        let paths = fields.optional("paths", |list| list.some(text::path));
+        let source_ips = fields.optional("sourceIps", |list| list.some(text::cidr));
+        // The conditions that cost least are checked first.
+        let lists = [
+            methods?.map(Condition::Methods),
+            hosts?.map(Condition::Hosts),
+            paths?.map(Condition::Paths),
+            source_ips?.map(Condition::SourceIps),
+        ];
+        let maps = [with_headers?, without_headers?, cookies?, query_params?, claims?];
+        let conditions: Vec<_> = lists
+            .into_iter()
+            .flatten()
+            .chain(maps.into_iter().flatten())
+            .collect();
+        if conditions.is_empty() {
             return fields.fail_all("must have at least one condition");
         }
-        Ok(read)
+        Ok(Match { conditions })
     })
 }
 
-impl Match {
-    fn is_empty(&self) -> bool {
-        self.headers.is_empty()
-            && self.without_headers.is_empty()
-            && self.cookies.is_empty()
-            && self.query_params.is_empty()
-            && self.claims.is_empty()
-            && self.methods.is_empty()
-            && self.hosts.is_empty()
-            && self.paths.is_empty()
-            && self.source_ips.is_empty()
-    }
+/// The conditions of a map from names to string matches.
+fn named(
+    map: &Cursor<'_>,
+    name: impl Fn(&str, &Cursor<'_>) -> Checked<String>,
+    condition: impl Fn(String, StringMatch) -> Condition,
+) -> Checked<Vec<Condition>> {
+    map.entries(|key, value| Ok(condition(name(key, &value)?, string_match(&value)?)))
 }
 
-fn header_matches(cursor: &Cursor<'_>) -> Checked<Vec<(HeaderName, StringMatch)>> {
+/// The same for header names, of which two may differ in case only.
+fn headers(
+    map: &Cursor<'_>,
+    condition: impl Fn(HeaderName, StringMatch) -> Condition,
+) -> Checked<Vec<Condition>> {
     let mut names: Vec<HeaderName> = Vec::new();
-    cursor.entries(|name, value| {
-        let name = text::header_named(name, &value)?;
+    map.entries(|key, value| {
+        let name = text::header_named(key, &value)?;
         if names.contains(&name) {
             return value.fail("is given twice");
         }
         names.push(name.clone());
-        Ok((name, string_match(&value)?))
+        Ok(condition(name, string_match(&value)?))
     })
 }
 
@@ -173,20 +177,24 @@ fn string_match(cursor: &Cursor<'_>) -> Checked<StringMatch> {
     })
 }
 
-/// `any`, or whoever matches one of a list.
-fn who(cursor: &Cursor<'_>) -> Checked<Who> {
+/// `any`, or a list of matches.
+fn allowed(cursor: &Cursor<'_>) -> Checked<Allow> {
     match cursor.as_string() {
-        Some("any") => Ok(Who::Any),
+        Some("any") => Ok(Allow::Any),
         Some(other) => cursor.fail(format!("must be any or a list of matches, is {other:?}")),
-        None => cursor.some(one_match).map(Who::Matching),
+        None => cursor.some(one_match).map(Allow::Matching),
     }
 }
 
-/// Who may ask why.
+/// Reads `explain`.
 pub(super) fn explain(cursor: &Cursor<'_>) -> Checked<Explain> {
     cursor.object(|fields| {
-        let header = fields.or("header", HeaderName::ours("x-pinion-explain"), text::header);
-        let allow = fields.required("allow", |allow| who(&allow));
+        let header = fields.or(
+            "header",
+            HeaderName::from_static("x-pinion-explain"),
+            text::header,
+        );
+        let allow = fields.required("allow", |list| allowed(&list));
         Ok(Explain {
             header: header?,
             allow: allow?,
@@ -194,13 +202,13 @@ pub(super) fn explain(cursor: &Cursor<'_>) -> Checked<Explain> {
     })
 }
 
-/// Who may ask for a version, and where. `signing` has failed where the keys are wrong.
-pub(super) fn overrides(cursor: &Cursor<'_>, signing: &Checked<Option<Rc<Signing>>>) -> Checked<Override> {
+/// Reads `override`. `signing` is an error if the keys are wrong.
+pub(super) fn overrides(cursor: &Cursor<'_>, signing: &Checked<Option<Arc<Signing>>>) -> Checked<Override> {
     cursor.object(|fields| {
         let header = fields.optional("header", text::own_header);
         let query = fields.optional("query", text::parameter);
         let cookie = fields.optional("cookie", text::token);
-        let allow = fields.optional("allow", |allow| who(&allow));
+        let allow = fields.optional("allow", |list| allowed(&list));
         let mut result = Ok(());
         if !fields.has("allow") && matches!(signing, Ok(None)) {
             result = fields.fail(

@@ -1,36 +1,27 @@
-//! The configuration, once it has been checked: what can be said in these types can be served.
+//! Decodes a plugin configuration from JSON into the validated model.
 //!
-//! [`Config::parse`] is the only way in. It refuses a configuration as a whole, with all of its errors.
+//! [`Config::parse`] is the only way in. It refuses a wrong configuration as a whole, with all of its errors.
 
 mod app;
-mod course;
 mod decode;
 mod keys;
 mod matching;
 mod node;
 mod outlier;
 mod pinning;
+mod ramps;
 mod text;
 mod time;
 mod versions;
 mod workload;
 
 use std::fmt;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::decision::trace::Explain;
-use crate::http::header::{HeaderName, HeaderNames};
-use crate::identity::overrides::Override;
-use crate::identity::pin::Pinning;
-use crate::rollout::outlier::OutlierDetection;
-use crate::rollout::schedule::Rollout;
-use crate::rollout::version::VersionRef;
-use crate::route::rules::Rules;
-use crate::route::scope::ScopeMap;
+use crate::app::Edge;
 use crate::workload::Workload;
-use crate::workload::mirror;
 
 use decode::{Checked, Cursor};
 
@@ -51,61 +42,40 @@ const MAX_KEYS: usize = 8;
 /// A plugin configuration.
 #[derive(Debug)]
 pub struct Config {
-    /// What the filter is here.
+    /// The filter's role.
     pub role: Role,
-    /// The start of the SHA-256 of its bytes, in hexadecimal: tells two configurations apart in logs.
+    /// The first six bytes of the SHA-256 of the JSON, in hexadecimal: tells two configurations apart in logs.
     pub digest: String,
-    /// What an operator should know of, though it can be served.
+    /// What an operator should know about the configuration, although it is valid.
     pub warnings: Vec<ConfigError>,
 }
 
-/// What the filter is: one configuration makes it one of the two.
+/// The role of the filter.
 #[derive(Debug)]
 pub enum Role {
-    /// Where versions are decided.
+    /// The filter decides versions.
     Edge(Edge),
-    /// Beside a version's pods.
+    /// The filter stamps responses beside a version's pods.
     Workload(Workload),
 }
 
-/// Where versions are decided.
-#[derive(Debug, Default)]
-pub struct Edge {
-    apps: Vec<Rc<App>>,
-    scopes: ScopeMap<Rc<App>>,
-    stripped: HeaderNames,
-    /// Whether reason and app are also written as filter state.
-    pub access_log: AccessLog,
-    /// Who may ask why a request went where it went.
-    pub explain: Option<Explain>,
-}
-
-/// Whether reason and app are also written as filter state, for access logs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "on or off")]
-pub enum AccessLog {
-    #[default]
-    Off,
-    On,
-}
-
-/// What a configuration may take from where the proxy runs.
-pub trait Surroundings {
+/// What a configuration may refer to about the proxy.
+pub trait ProxyInfo {
     /// The proxy's node id, such as Istio's `router~…` for a gateway and `sidecar~…`.
     fn node_id(&self) -> Option<String>;
     /// A label of this proxy's pod.
     fn node_label(&self, name: &str) -> Option<String>;
     /// A variable of the VM's environment, as its bytes.
     fn env(&self, name: &str) -> Option<Vec<u8>>;
-    /// What this plugin is called: the same for all workers of a proxy, and another one's is another.
+    /// The plugin's name: the same for all workers of a proxy, different for each plugin of the proxy.
     fn plugin(&self) -> String;
 }
 
-/// No surroundings: no node, no environment.
+/// A proxy of which nothing is known, for tools and tests.
 #[derive(Debug, Clone, Copy)]
-pub struct Nowhere;
+pub struct NoProxyInfo;
 
-impl Surroundings for Nowhere {
+impl ProxyInfo for NoProxyInfo {
     fn node_id(&self) -> Option<String> {
         None
     }
@@ -120,56 +90,7 @@ impl Surroundings for Nowhere {
     }
 }
 
-/// An app: a service with several versions behind one host or path.
-#[derive(Debug)]
-pub struct App {
-    /// Salts assignment, names cookie and metrics.
-    pub name: String,
-    /// Its place in the configuration, from 0.
-    pub index: usize,
-    /// Off is the kill switch.
-    pub enabled: bool,
-    /// All its versions, in the order of the configuration.
-    pub versions: Vec<VersionRef>,
-    /// Which slots are whose.
-    pub rollout: Rollout,
-    /// The first that matches wins.
-    pub rules: Rules,
-    /// How clients are held.
-    pub pinning: Pinning,
-    /// Who may choose.
-    pub overrides: Option<Override>,
-    /// What a route header that arrives is worth.
-    pub inbound: Inbound,
-    /// The request header that routes.
-    pub route_header: HeaderName,
-    /// The response header that shows the version.
-    pub response_header: HeaderName,
-    /// When a version that fails is left alone.
-    pub outlier_detection: Option<OutlierDetection>,
-    /// Whether what is decided is also done.
-    pub conduct: Conduct,
-}
-
-/// Whether what is decided is also done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Conduct {
-    /// It is.
-    Act,
-    /// It is only counted.
-    Observe,
-}
-
-/// What a route header that arrives is worth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Inbound {
-    /// Nothing: it is a client's word.
-    Strip,
-    /// It decides, so that a version stays the same over several hops.
-    Keep,
-}
-
-/// All that is wrong with a configuration; never empty.
+/// All errors of a configuration; at least one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigErrors(Vec<ConfigError>);
 
@@ -193,7 +114,7 @@ impl fmt::Display for ConfigErrors {
 impl std::error::Error for ConfigErrors {}
 
 impl Config {
-    /// The edge, if it is one.
+    /// The edge, if that is the role.
     #[must_use]
     pub fn edge(&self) -> Option<&Edge> {
         match &self.role {
@@ -202,11 +123,11 @@ impl Config {
         }
     }
 
-    /// Reads and checks a configuration in JSON.
+    /// The configuration of a JSON document.
     ///
     /// # Errors
-    /// All that is wrong with it, each with path and reason.
-    pub fn parse(json: &[u8], surroundings: &impl Surroundings) -> Result<Self, ConfigErrors> {
+    /// All errors of the document, each with path and reason.
+    pub fn parse(json: &[u8], surroundings: &impl ProxyInfo) -> Result<Self, ConfigErrors> {
         let read = |cursor: Cursor<'_>| root(&cursor, surroundings);
         let (role, warnings) = decode::decode(json, read).map_err(ConfigErrors)?;
         let digest = Sha256::digest(json);
@@ -218,11 +139,11 @@ impl Config {
     }
 }
 
-/// Reads the whole document: an edge's or a workload's.
-fn root(cursor: &Cursor<'_>, around: &impl Surroundings) -> Checked<Role> {
+/// The role that the document configures.
+fn root(cursor: &Cursor<'_>, around: &impl ProxyInfo) -> Checked<Role> {
     cursor.object(|fields| {
         let signing = fields.optional("keys", |list| {
-            keys::keys(&list, around).map(|keys| Rc::new(keys.into()))
+            keys::keys(&list, around).map(|keys| Arc::new(keys.into()))
         });
         let apps = fields.optional("apps", |list| app::apps(&list, around, &signing));
         let access_log = fields.optional("accessLog", |flag| flag.boolean());
@@ -242,66 +163,10 @@ fn root(cursor: &Cursor<'_>, around: &impl Surroundings) -> Checked<Role> {
             }
             (None, None, Some(workload)) => Ok(Role::Workload(workload)),
             (apps, access_log, None) => {
-                let access_log = match access_log {
-                    Some(true) => AccessLog::On,
-                    Some(false) | None => AccessLog::Off,
-                };
-                Ok(Role::Edge(Edge::new(
-                    apps.unwrap_or_default(),
-                    access_log,
-                    explain,
-                )))
+                let (apps, scopes) = apps.unwrap_or_default();
+                let access_log = access_log.unwrap_or(false);
+                Ok(Role::Edge(Edge::new(apps, scopes, access_log, explain)))
             }
         }
     })
-}
-
-impl Edge {
-    fn new((apps, scopes): app::Apps, access_log: AccessLog, explain: Option<Explain>) -> Self {
-        let acting = apps.iter().filter(|app| app.conduct == Conduct::Act);
-        let mut stripped = HeaderNames::default();
-        acting.for_each(|app| stripped.insert(app.route_header.clone()));
-        // Where all that is here only observes, nothing is changed at all.
-        if !stripped.is_empty() || apps.is_empty() {
-            stripped.insert(mirror::TAG);
-            stripped.insert(mirror::MARK);
-        }
-        Edge {
-            apps,
-            scopes,
-            stripped,
-            access_log,
-            explain,
-        }
-    }
-
-    /// The app of a normalized host and a path without query.
-    #[must_use]
-    pub fn app<'p>(&self, host: &[u8], path: impl Fn() -> &'p [u8]) -> Option<&Rc<App>> {
-        self.scopes.find(host, path)
-    }
-
-    /// The header of that name, if no client may send it: the route header of an app that acts, or a mark of mirrored
-    /// requests.
-    #[must_use]
-    pub fn stripped(&self, name: &[u8]) -> Option<&str> {
-        self.stripped.get(name)
-    }
-
-    /// Whether it changes anything at all, or only observes.
-    #[must_use]
-    pub fn acts(&self) -> bool {
-        !self.stripped.is_empty()
-    }
-
-    /// When the last of all ramps has arrived, in Unix seconds; none where nothing moves.
-    #[must_use]
-    pub fn settled_at(&self) -> Option<u64> {
-        self.apps.iter().filter_map(|app| app.rollout.end()).max()
-    }
-
-    /// All apps, in the order of the configuration.
-    pub fn apps(&self) -> impl Iterator<Item = &Rc<App>> {
-        self.apps.iter()
-    }
 }

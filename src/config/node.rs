@@ -1,10 +1,10 @@
-//! JSON as a tree that keeps what a map would lose.
+//! A JSON tree that keeps duplicate names.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// JSON as it was written: duplicates kept, every number a double, as protobuf's Struct has it.
+/// A JSON value. Duplicate names are kept, and every number is a double, as in a protobuf Struct.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Node {
     Null,
@@ -16,7 +16,7 @@ pub(super) enum Node {
 }
 
 impl Node {
-    /// What it is, for messages.
+    /// The kind of value, for messages.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Node::Null => "null",

@@ -1,12 +1,12 @@
-//! `outlierDetection`: when a version that fails is left alone.
+//! `outlierDetection`: when a failing version is ejected.
 
-use super::Surroundings;
+use super::ProxyInfo;
 use super::decode::{Checked, Cursor};
 use super::text;
 use super::versions::Versions;
-use crate::rollout::outlier::{OutlierDetection, Ward};
+use crate::rollout::outlier::{OutlierDetection, WatchedVersion};
 
-/// Istio's own defaults, but that 500 is not counted unless told so.
+/// Istio's defaults, except that errors such as 500 do not count.
 const DEFAULT_ERRORS: u32 = 5;
 const DEFAULT_BASE: u32 = 30;
 const DEFAULT_MAX: u32 = 300;
@@ -14,10 +14,10 @@ const DEFAULT_MAX: u32 = 300;
 /// A day, in seconds.
 const LONGEST: u32 = 24 * 3600;
 
-/// Reads when versions of an app are ejected. Where the versions are not known, all else is checked.
+/// Reads `outlierDetection`. If the versions are wrong, the rest is checked all the same.
 pub(super) fn detection(
     cursor: &Cursor<'_>,
-    around: &impl Surroundings,
+    around: &impl ProxyInfo,
     app: &str,
     versions: Option<&Versions>,
 ) -> Checked<OutlierDetection> {
@@ -40,12 +40,12 @@ pub(super) fn detection(
                 format!("must not be shorter than baseEjectionTime, {base}s"),
             );
         }
-        // What workers share is one space for all plugins of a proxy.
+        // All plugins of a proxy share one key space.
         let plugin = around.plugin();
         let fallbacks = versions.map_or(&[][..], |versions| &versions.fallbacks);
         let names = versions.map_or(&[][..], |versions| &versions.all);
-        let ward = |(fallback, version): (&Option<_>, &crate::rollout::version::VersionRef)| {
-            fallback.clone().map(|fallback| Ward {
+        let watched_version = |(fallback, version): (&Option<_>, &crate::rollout::version::VersionRef)| {
+            fallback.clone().map(|fallback| WatchedVersion {
                 key: format!("pinion|{plugin}|{app}|{version}"),
                 fallback,
             })
@@ -55,7 +55,54 @@ pub(super) fn detection(
             consecutive_5xx_errors: server,
             base_ejection_time: base,
             max_ejection_time: max.unwrap_or(base.max(DEFAULT_MAX)),
-            wards: fallbacks.iter().zip(names).map(ward).collect(),
+            watched: fallbacks.iter().zip(names).map(watched_version).collect(),
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use crate::config::{Config, ProxyInfo};
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    struct Plugin(&'static str);
+
+    impl ProxyInfo for Plugin {
+        fn node_id(&self) -> Option<String> {
+            None
+        }
+        fn node_label(&self, _: &str) -> Option<String> {
+            None
+        }
+        fn env(&self, _: &str) -> Option<Vec<u8>> {
+            None
+        }
+        fn plugin(&self) -> String {
+            self.0.to_owned()
+        }
+    }
+
+    #[test]
+    fn plugins_apps_and_versions_have_keys_of_their_own() {
+        let app = |name: &str| {
+            format!(
+                r#"{{"name": "{name}", "hosts": ["{name}"], "stable": "v1", "outlierDetection": {{}},
+                "versions": [{{"name": "v1"}}, {{"name": "v2", "weight": 1}}, {{"name": "v3", "weight": 1}}]}}"#
+            )
+        };
+        let config = format!(r#"{{"apps": [{}, {}]}}"#, app("a"), app("b"));
+        let mut keys = BTreeSet::new();
+        for plugin in ["one", "two"] {
+            let config = Config::parse(config.as_bytes(), &Plugin(plugin)).unwrap();
+            let apps = config.edge().unwrap().apps();
+            for watched in apps.flat_map(|app| &app.outlier_detection.as_ref().unwrap().watched) {
+                keys.extend(watched.as_ref().map(|watched| watched.key.clone()));
+            }
+        }
+        assert_eq!(keys.len(), 2 * 2 * 2);
+        assert!(keys.contains("pinion|one|a|v2"), "{keys:?}");
+    }
 }

@@ -1,11 +1,12 @@
-//! `pin`: how an app holds its clients.
+//! `pin`: how an app keeps its clients on their versions.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::decode::{Checked, Cursor, Fields};
 use super::text;
 use crate::http::cookie::{Attributes, CookieTemplate, SameSite, Secure};
-use crate::identity::pin::{Follow, Key, Pinning, Renewal, Signing};
+use crate::identity::client_key::ClientKey;
+use crate::identity::pinning::{Follow, Pinning, Signing};
 
 /// 24 hours, in seconds.
 const DEFAULT_TTL: u32 = 24 * 3600;
@@ -13,7 +14,7 @@ const DEFAULT_TTL: u32 = 24 * 3600;
 /// 400 days, in seconds: browsers keep no cookie longer (RFC 6265bis section 5.6.2).
 const MAX_TTL: u32 = 400 * 24 * 3600;
 
-/// A cookie and the pin's time to live, which it carries.
+/// A cookie and its pin's TTL.
 struct Carrier {
     cookie: Option<CookieTemplate>,
     ttl: u32,
@@ -23,12 +24,12 @@ struct Carrier {
 pub(super) fn pinning(
     fields: &mut Fields<'_, '_>,
     app: &str,
-    signing: &Checked<Option<Rc<Signing>>>,
+    signing: &Checked<Option<Arc<Signing>>>,
 ) -> Checked<Pinning> {
     fields.section("pin", |fields| read(fields, app, signing))
 }
 
-fn read(fields: &mut Fields<'_, '_>, app: &str, signing: &Checked<Option<Rc<Signing>>>) -> Checked<Pinning> {
+fn read(fields: &mut Fields<'_, '_>, app: &str, signing: &Checked<Option<Arc<Signing>>>) -> Checked<Pinning> {
     let follow = fields.or("follow", Follow::Weights, |follow| {
         follow.word(&[("weights", Follow::Weights), ("version", Follow::Version)])
     });
@@ -38,13 +39,7 @@ fn read(fields: &mut Fields<'_, '_>, app: &str, signing: &Checked<Option<Rc<Sign
     };
     let carrier = fields.nullable("cookie", default_carrier(app), none, |cursor| cookie(cursor, app));
     let epoch = fields.or("epoch", 0, |epoch| epoch.integer(u32::MAX));
-    let renewal = fields.or("renew", Renewal::HalfLife, |renew| {
-        Ok(if renew.boolean()? {
-            Renewal::HalfLife
-        } else {
-            Renewal::Never
-        })
-    });
+    let renew = fields.or("renew", true, |flag| flag.boolean());
     let header = fields.optional("header", text::own_header);
     let query = fields.optional("query", text::parameter);
     let keys = fields.or("key", Vec::new(), |list| list.some(key));
@@ -53,9 +48,9 @@ fn read(fields: &mut Fields<'_, '_>, app: &str, signing: &Checked<Option<Rc<Sign
     let mut result = Ok(());
     for (i, key) in keys.iter().enumerate() {
         let carried = match key {
-            Key::Header(name) => header.as_ref() == Some(name),
-            Key::Cookie(name) => pin_cookie == Some(name.as_str()),
-            Key::Claim(_) | Key::SourceIp => false,
+            ClientKey::Header(name) => header.as_ref() == Some(name),
+            ClientKey::Cookie(name) => pin_cookie == Some(name.as_str()),
+            ClientKey::Claim(_) | ClientKey::SourceIp => false,
         };
         if carried {
             let reason = "must not be where the pin is: the pin would change the key";
@@ -67,7 +62,7 @@ fn read(fields: &mut Fields<'_, '_>, app: &str, signing: &Checked<Option<Rc<Sign
         follow: follow?,
         ttl: carrier.ttl,
         epoch: epoch?,
-        renewal: renewal?,
+        renew: renew?,
         cookie: carrier.cookie,
         header,
         query: query?,
@@ -76,22 +71,22 @@ fn read(fields: &mut Fields<'_, '_>, app: &str, signing: &Checked<Option<Rc<Sign
     })
 }
 
-fn key(cursor: Cursor<'_>) -> Checked<Key> {
+fn key(cursor: Cursor<'_>) -> Checked<ClientKey> {
     cursor.object(|fields| {
         let header = fields.optional("header", text::header);
         let cookie = fields.optional("cookie", text::token);
         let claim = fields.optional("claim", text::claim);
         let source_ip = fields.optional("sourceIp", |flag| {
             if flag.boolean()? {
-                Ok(Key::SourceIp)
+                Ok(ClientKey::SourceIp)
             } else {
                 flag.fail("must be true, or be left out")
             }
         });
         let given = [
-            header?.map(Key::Header),
-            cookie?.map(Key::Cookie),
-            claim?.map(Key::Claim),
+            header?.map(ClientKey::Header),
+            cookie?.map(ClientKey::Cookie),
+            claim?.map(ClientKey::Claim),
             source_ip?,
         ];
         fields.only(given, "header, cookie, claim, sourceIp")
@@ -156,7 +151,7 @@ fn cookie(cursor: Cursor<'_>, app: &str) -> Checked<Carrier> {
     })
 }
 
-/// Why browsers throw such a cookie away (RFC 6265bis sections 4.1.3 and 5.7; CHIPS), by the field that is to blame.
+/// Why browsers refuse such a cookie (RFC 6265bis sections 4.1.3 and 5.7; CHIPS), each with the field at fault.
 fn refused_by_browsers(name: &str, given: &Attributes<'_>) -> Vec<(&'static str, &'static str)> {
     let lower = name.to_ascii_lowercase();
     let host_only = lower.starts_with("__host-");

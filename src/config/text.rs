@@ -1,18 +1,17 @@
-//! Single values that stand in several places of a configuration: header names, hosts, paths, durations.
+//! Values of many fields: header names, hosts, paths, durations.
 
 use super::decode::{Checked, Cursor};
-use crate::decision::trace;
-use crate::http::header::{HeaderName, is_token};
+use crate::app::DECISION_HEADER;
+use crate::http::header::{HeaderName, MIRROR_MARK, MIRRORED, is_token};
 use crate::route::cidr::Cidr;
 use crate::route::scope::{HostPattern, PathPrefix};
-use crate::workload::mirror;
 
-/// A field name, for reading.
+/// A header name that the filter reads.
 pub(super) fn header(cursor: Cursor<'_>) -> Checked<HeaderName> {
     header_named(cursor.string()?, &cursor)
 }
 
-/// A field name that stands as a key.
+/// A header name that is a key of an object.
 pub(super) fn header_named(name: &str, cursor: &Cursor<'_>) -> Checked<HeaderName> {
     match HeaderName::new(name) {
         Some(name) => Ok(name),
@@ -20,17 +19,17 @@ pub(super) fn header_named(name: &str, cursor: &Cursor<'_>) -> Checked<HeaderNam
     }
 }
 
-/// A field name that this filter may write.
+/// A header name that the filter may write.
 pub(super) fn own_header(cursor: Cursor<'_>) -> Checked<HeaderName> {
     let name = header_named(cursor.string()?, &cursor)?;
-    let ours = [mirror::TAG, mirror::MARK].contains(&name) || name.as_str() == trace::ANSWER;
+    let ours = [MIRRORED, MIRROR_MARK].contains(&name) || name.as_str() == DECISION_HEADER;
     if ours || name.is_reserved() {
         return cursor.fail(format!("must not be {name}, which has a meaning of its own"));
     }
     Ok(name)
 }
 
-/// A field name for the marks of mirrored requests.
+/// A header name for a mark of mirrored requests.
 pub(super) fn mark_header(cursor: Cursor<'_>) -> Checked<HeaderName> {
     let name = header_named(cursor.string()?, &cursor)?;
     if name.is_reserved() {
@@ -39,12 +38,12 @@ pub(super) fn mark_header(cursor: Cursor<'_>) -> Checked<HeaderName> {
     Ok(name)
 }
 
-/// A token: a method, a cookie's name.
+/// A token (RFC 9110 section 5.6.2): a method, a cookie's name.
 pub(super) fn token(cursor: Cursor<'_>) -> Checked<String> {
     token_named(cursor.string()?, &cursor)
 }
 
-/// A token that stands as a key.
+/// A token that is a key of an object.
 pub(super) fn token_named(name: &str, cursor: &Cursor<'_>) -> Checked<String> {
     if is_token(name) {
         Ok(name.to_owned())
@@ -55,12 +54,12 @@ pub(super) fn token_named(name: &str, cursor: &Cursor<'_>) -> Checked<String> {
     }
 }
 
-/// The name of a query parameter, as it stands in a path.
+/// The name of a query parameter, as a path spells it.
 pub(super) fn parameter(cursor: Cursor<'_>) -> Checked<String> {
     parameter_named(cursor.string()?, &cursor)
 }
 
-/// The name of a query parameter that stands as a key.
+/// The name of a query parameter that is a key of an object.
 pub(super) fn parameter_named(name: &str, cursor: &Cursor<'_>) -> Checked<String> {
     let fits = !name.is_empty()
         && name
@@ -73,12 +72,12 @@ pub(super) fn parameter_named(name: &str, cursor: &Cursor<'_>) -> Checked<String
     }
 }
 
-/// A claim's name; a NUL would end it on the way to the host.
+/// A claim's name. A control character is refused: a NUL would end the name on its way to the host.
 pub(super) fn claim(cursor: Cursor<'_>) -> Checked<String> {
     claim_named(cursor.string()?, &cursor)
 }
 
-/// A claim's name that stands as a key.
+/// A claim's name that is a key of an object.
 pub(super) fn claim_named(name: &str, cursor: &Cursor<'_>) -> Checked<String> {
     if name.is_empty() || name.contains(char::is_control) {
         return cursor.fail(format!("must be the name of a claim, is {name:?}"));
@@ -98,7 +97,7 @@ pub(super) fn path(cursor: Cursor<'_>) -> Checked<PathPrefix> {
     PathPrefix::parse(text).or_else(|reason| cursor.fail(format!("{reason}, is {text:?}")))
 }
 
-/// Any text but none.
+/// A text that is not empty.
 pub(super) fn not_empty<'a>(cursor: &Cursor<'a>) -> Checked<&'a str> {
     match cursor.string()? {
         "" => cursor.fail("must not be empty"),

@@ -1,4 +1,4 @@
-//! Points in time, as RFC 3339 writes them.
+//! Timestamps (RFC 3339).
 
 use super::decode::{Checked, Cursor};
 
@@ -28,7 +28,7 @@ pub fn parse_timestamp(text: &str) -> Option<u64> {
     u64::try_from(local - offset_seconds(offset)?).ok()
 }
 
-/// How far a place's clock is ahead: `Z`, `+01:00`, `-05:30`.
+/// The offset from UTC in seconds: `Z`, `+01:00`, `-05:30`.
 fn offset_seconds(offset: &str) -> Option<i64> {
     if offset.eq_ignore_ascii_case("z") {
         return Some(0);
@@ -42,7 +42,7 @@ fn offset_seconds(offset: &str) -> Option<i64> {
     (hours <= 23 && minutes <= 59).then_some(sign * (hours * 3600 + minutes * 60))
 }
 
-/// Numbers of so many digits each.
+/// Numbers with these counts of digits.
 fn numbers<const N: usize>(text: &str, separator: char, digits: [usize; N]) -> Option<[i64; N]> {
     let mut parts = text.split(separator);
     let mut found = [0; N];
@@ -54,7 +54,7 @@ fn numbers<const N: usize>(text: &str, separator: char, digits: [usize; N]) -> O
     parts.next().is_none().then_some(found)
 }
 
-/// Days from 1970-01-01 to a date of the Gregorian calendar, if there is such a date.
+/// The days from 1970-01-01 to a date of the Gregorian calendar. None if there is no such date.
 fn days_since_epoch(year: i64, month: i64, day: i64) -> Option<i64> {
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let length = match month {
@@ -67,7 +67,7 @@ fn days_since_epoch(year: i64, month: i64, day: i64) -> Option<i64> {
     if day < 1 || day > length {
         return None;
     }
-    // The year begins in March, so that the leap day is its last.
+    // Count years from March, so that the leap day is the last day.
     let (year, month) = if month > 2 {
         (year, month - 3)
     } else {

@@ -1,19 +1,19 @@
-//! Versions and their shares: who is stable, and that all shares add up.
+//! `versions` and `stable`: the versions of an app and their shares, which must add up.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
-use super::course::{self, ramp};
 use super::decode::{Checked, Cursor, Fields, Invalid, shown};
+use super::ramps::{self, ramp};
 use crate::rollout::ramp::Ramp;
-use crate::rollout::schedule::Rollout;
+use crate::rollout::schedule::Schedule;
 use crate::rollout::slots::{Layout, Share};
 use crate::rollout::version::{State, Version, VersionRef, is_version_name};
 
 /// The versions of an app and their shares.
 pub(super) struct Versions {
     pub(super) all: Vec<VersionRef>,
-    pub(super) rollout: Rollout,
-    /// Who takes a version's clients while it is ejected, by its index; none for the stable one.
+    pub(super) schedule: Schedule,
+    /// By each version's index, the version that serves its clients while it is ejected. None for the stable version.
     pub(super) fallbacks: Vec<Option<VersionRef>>,
 }
 
@@ -56,7 +56,7 @@ pub(super) fn versions(fields: &mut Fields<'_, '_>) -> Checked<Versions> {
         .zip(shares)
         .enumerate()
         .map(|(index, (draft, share))| {
-            Rc::new(Version {
+            Arc::new(Version {
                 label: draft.label.unwrap_or_else(|| draft.name.clone()),
                 name: draft.name,
                 state: draft.state,
@@ -66,22 +66,22 @@ pub(super) fn versions(fields: &mut Fields<'_, '_>) -> Checked<Versions> {
             })
         })
         .collect();
-    let fallbacks = course::fallbacks(fields, &all, &fallback_names, stable);
-    let ramps = course::ramps(fields, &all, stable);
+    let fallbacks = ramps::fallbacks(fields, &all, &fallback_names, stable);
+    let ramps = ramps::ramps(fields, &all, stable);
     let mut others = all.clone();
     if stable >= others.len() {
         return Err(Invalid);
     }
-    let rollout = Rollout::new(others.remove(stable), others);
+    let schedule = Schedule::new(others.remove(stable), others);
     ramps?;
     Ok(Versions {
         all,
-        rollout,
+        schedule,
         fallbacks: fallbacks?,
     })
 }
 
-/// Lays shares out around the stable one, which stands at `stable`.
+/// The layout of these shares, of which the one at `stable` is the stable one.
 pub(super) fn layout(
     shares: impl Iterator<Item = (VersionRef, Share)>,
     stable: usize,
@@ -94,7 +94,7 @@ pub(super) fn layout(
     Ok(Layout::new(stable, &others))
 }
 
-/// Which share is the largest; the first, of equals.
+/// The index of the largest share. Ties go to the share listed first.
 pub(super) fn largest(shares: &[Share]) -> usize {
     let most = shares.iter().max();
     shares
@@ -156,7 +156,7 @@ fn version_name(cursor: Cursor<'_>) -> Checked<String> {
     }
 }
 
-/// What stands in a response header: visible ASCII, so that no label can break a response.
+/// The text of a response header: visible ASCII, so that no label can break a response.
 fn label(cursor: Cursor<'_>) -> Checked<String> {
     let label = cursor.string()?;
     if is_label(label) {
@@ -166,7 +166,7 @@ fn label(cursor: Cursor<'_>) -> Checked<String> {
     }
 }
 
-/// Whether the text can be shown in a response header, as it is.
+/// Whether a response header can show the text unchanged.
 pub(super) fn is_label(text: &str) -> bool {
     let visible = text.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
     visible && text.trim() == text && (1..=128).contains(&text.len())
@@ -184,7 +184,7 @@ pub(super) fn percent(cursor: Cursor<'_>) -> Checked<Share> {
     }
 }
 
-/// Which version is stable, and each version's share.
+/// The index of the stable version, and each version's share.
 fn shares(
     fields: &Fields<'_, '_>,
     drafts: &[Draft],
@@ -199,7 +199,7 @@ fn shares(
         return fields.fail("versions", format!("weights must add up to 100, are {sum}"));
     };
     let named = named?;
-    // Who takes the rest: the stable version if its weight was left out, else the first active one without a weight.
+    // The rest goes to the stable version if it has no weight, else to the first active version without a weight.
     let open = |draft: &Draft| draft.weight.is_none() && draft.ramp.is_none() && draft.state == State::Active;
     let taker = match named {
         Some(i) => drafts.get(i).is_some_and(open).then_some(i),

@@ -1,26 +1,28 @@
-//! `stamp` and `mirror`: what the filter is beside a version's pods.
+//! `stamp` and `mirror`: the configuration of a filter beside a version's pods.
 
-use super::Surroundings;
+use super::ProxyInfo;
 use super::app::DEFAULT_HEADER;
 use super::decode::{Checked, Cursor, Fields};
 use super::text;
 use super::versions::is_label;
-use crate::workload::mirror::{self, Block, Detect, Mirror, RestoreHost};
-use crate::workload::{Stamp, Workload};
+use crate::http::header::{MIRROR_MARK, MIRRORED};
+use crate::workload::Workload;
+use crate::workload::mirror::{Block, Detect, Mirror};
+use crate::workload::stamp::Stamp;
 
-/// Where a stamp's text comes from.
+/// The source of a stamp's text.
 enum Source<'a> {
     NodeLabel(&'a str),
     Env(&'a str),
     Value(&'a str),
 }
 
-/// Reads both; none at all is no workload.
-pub(super) fn workload(fields: &mut Fields<'_, '_>, around: &impl Surroundings) -> Checked<Option<Workload>> {
+/// Reads both. None if neither is given.
+pub(super) fn workload(fields: &mut Fields<'_, '_>, around: &impl ProxyInfo) -> Checked<Option<Workload>> {
     let stamped = fields.optional("stamp", |cursor| stamp(&cursor, around));
     let version = match &stamped {
         Ok(Some(stamped)) => Version::Stamped(stamped.as_ref().map(|stamp| stamp.version.clone())),
-        Ok(None) => Version::Nowhere,
+        Ok(None) => Version::NoProxyInfo,
         Err(_) => Version::Stamped(None),
     };
     let mirror = fields.optional("mirror", |cursor| mirrored(&cursor, &version));
@@ -32,21 +34,21 @@ pub(super) fn workload(fields: &mut Fields<'_, '_>, around: &impl Surroundings) 
     }))
 }
 
-/// This workload's version, as far as `stamp` tells it.
+/// This workload's version, as far as `stamp` says.
 enum Version {
-    /// There is no `stamp`.
-    Nowhere,
-    /// There is one, and perhaps its source is there too.
+    /// `stamp` is absent.
+    NoProxyInfo,
+    /// `stamp` is given. None if its source is absent.
     Stamped(Option<String>),
 }
 
-fn stamp(cursor: &Cursor<'_>, around: &impl Surroundings) -> Checked<Option<Stamp>> {
+fn stamp(cursor: &Cursor<'_>, around: &impl ProxyInfo) -> Checked<Option<Stamp>> {
     cursor.object(|fields| {
         let header = fields.or("header", DEFAULT_HEADER, text::own_header);
         let from = fields.required("from", |cursor| source(&cursor));
         let label = fields.optional("label", |cursor| source(&cursor));
         let (header, from, label) = (header?, from?, label?);
-        // A pod without the label is no reason to fail its traffic: it is not stamped, and says so.
+        // A pod without the label keeps its traffic: its responses are not stamped, and a warning says so.
         let Some(version) = resolve(fields, "from", &from, around) else {
             return Ok(None);
         };
@@ -80,12 +82,12 @@ fn source<'a>(cursor: &Cursor<'a>) -> Checked<Source<'a>> {
     })
 }
 
-/// What stands at a source, if it can be shown in a response header.
+/// The text at a source, if a response header can show it.
 fn resolve(
     fields: &Fields<'_, '_>,
     field: &str,
     source: &Source<'_>,
-    around: &impl Surroundings,
+    around: &impl ProxyInfo,
 ) -> Option<String> {
     let (what, found) = match source {
         Source::Value(value) => return Some((*value).to_owned()),
@@ -106,15 +108,9 @@ fn resolve(
 
 fn mirrored(cursor: &Cursor<'_>, version: &Version) -> Checked<Mirror> {
     cursor.object(|fields| {
-        let header = fields.or("header", mirror::TAG, text::mark_header);
+        let header = fields.or("header", MIRRORED, text::mark_header);
         let detect = fields.section("detect", |fields| detect(fields, version));
-        let restore_host = fields.or("restoreHost", RestoreHost::Yes, |flag| {
-            Ok(if flag.boolean()? {
-                RestoreHost::Yes
-            } else {
-                RestoreHost::No
-            })
-        });
+        let restore_host = fields.or("restoreHost", true, |flag| flag.boolean());
         let block = fields.or("block", Vec::new(), |list| list.some(|entry| block(&entry)));
         let (header, detect) = (header?, detect?);
         let mut result = Ok(());
@@ -149,7 +145,7 @@ fn mirrored(cursor: &Cursor<'_>, version: &Version) -> Checked<Mirror> {
 const DEFAULT_SUFFIX: &str = "-shadow";
 
 fn detect(fields: &mut Fields<'_, '_>, version: &Version) -> Checked<Detect> {
-    let header = fields.nullable("header", Some(mirror::MARK), None, |cursor| {
+    let header = fields.nullable("header", Some(MIRROR_MARK), None, |cursor| {
         text::mark_header(cursor).map(Some)
     });
     let suffix = Some(DEFAULT_SUFFIX.to_owned());
@@ -176,7 +172,7 @@ fn detect(fields: &mut Fields<'_, '_>, version: &Version) -> Checked<Detect> {
     });
     let always = fields.or("always", false, |flag| flag.boolean());
     let other_version = match (other_version?.flatten(), version) {
-        (Some(_), Version::Nowhere) => {
+        (Some(_), Version::NoProxyInfo) => {
             return fields.fail(
                 "otherVersion",
                 "needs stamp.from, which says what version this is",

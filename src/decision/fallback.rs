@@ -1,80 +1,73 @@
-//! The last step: past an ejected version to its fallback; and what a response says of the version that gave it.
+//! The last step: if the selected version is ejected, its fallback serves the request. And the outcome of a response, which
+//! decides about ejections.
 
-use super::Decision;
-use super::Reason;
-use super::steps::Place;
-use crate::config::{App, Conduct};
-use crate::decision::trace::Trace;
-use crate::environment::Ambient;
-use crate::rollout::outlier::{Admission, Attempt, Change, Memory, OutlierDetection, Performance};
+use super::outcome::{Decision, Reason};
+use super::steps::Selection;
+use super::trace::Trace;
+use crate::app::{App, Mode};
+use crate::environment::{Environment, SharedStore};
+use crate::rollout::outlier::{Admission, Change, Outcome, OutlierDetection, Probe};
 use crate::rollout::slots::Share;
 use crate::rollout::version::{Version, VersionRef};
 
-/// Sends a request past an ejected version, with its pin left as it is. A version whose clients nobody could take is not
-/// watched.
+/// Replaces an ejected version of a selection by its fallback; the pin stays as it is. Returns what the response will tell
+/// about the version's health. None if the version is not watched, or if no fallback could serve its clients.
 pub(super) fn admit(
     app: &App,
-    place: &mut Place,
+    selection: &mut Selection,
     trace: &mut Trace,
-    ambient: &(impl Ambient + Memory),
-) -> Option<Attempt> {
-    let watch = app
-        .outlier_detection
-        .as_ref()
-        .filter(|_| app.conduct == Conduct::Act)?;
-    past_ejected(app, watch, place, trace, ambient)
-}
-
-/// The same, of an app whose versions are watched.
-#[inline(never)]
-fn past_ejected(
-    app: &App,
-    watch: &OutlierDetection,
-    place: &mut Place,
-    trace: &mut Trace,
-    ambient: &(impl Ambient + Memory),
-) -> Option<Attempt> {
-    let mut version = place.version.clone();
-    let attempt = loop {
-        // Each version comes once: a configuration whose fallbacks go round is refused.
-        let Some(refuge) = refuge(app, watch, &version, ambient) else {
+    store: &impl SharedStore,
+    now: impl Fn() -> u64,
+) -> Option<Probe> {
+    let detection = app.outlier_detection.as_ref()?;
+    if app.mode == Mode::Observe {
+        return None;
+    }
+    let mut version = selection.version.clone();
+    let probe = loop {
+        // Each version comes once: a configuration with a cycle of fallbacks is refused.
+        let Some(fallback) = serving_fallback(app, detection, &version, &now) else {
             break None;
         };
-        match watch.admit(&version, ambient, || ambient.now()) {
-            Some(Admission::Open(attempt)) => break Some(attempt),
-            Some(Admission::Ejected) => version = refuge,
+        match detection.admit(&version, store, &now) {
+            Some(Admission::Open(probe)) => break Some(probe),
+            Some(Admission::Ejected) => version = fallback,
             None => break None,
         }
     };
-    if version.index != place.version.index {
-        place.reason = Reason::Fallback;
-        trace.ejected = Some(std::mem::replace(&mut place.version, version));
+    if version.index != selection.version.index {
+        selection.reason = Reason::Fallback;
+        trace.ejected = Some(std::mem::replace(&mut selection.version, version));
     }
-    attempt
+    probe
 }
 
-/// Who takes a version's clients: the next along its fallbacks that has a share. Where nobody is to come, nobody is sent.
-fn refuge(
+/// The first of a version's chain of fallbacks that has a share. A version without a share gets no clients.
+fn serving_fallback(
     app: &App,
-    watch: &OutlierDetection,
+    detection: &OutlierDetection,
     version: &Version,
-    ambient: &impl Ambient,
+    now: impl Fn() -> u64,
 ) -> Option<VersionRef> {
-    let mut fallbacks = std::iter::successors(watch.fallback(version), |next| watch.fallback(next));
+    let first = detection.fallback(version);
+    let mut fallbacks = std::iter::successors(first, |next| detection.fallback(next));
     fallbacks
-        .find(|next| app.rollout.share(next, || ambient.now()) > Share::NONE)
+        .find(|next| app.schedule.share(next, &now) > Share::NONE)
         .cloned()
 }
 
-/// Notes how a version did, off a response's `response.code_details` and status.
-pub fn note(
+/// Records the outcome of a response, by its `response.code_details` and status, and returns the change of the version's
+/// health.
+pub fn record_outcome(
     decision: &Decision,
     code_details: &[u8],
     status: impl FnOnce() -> Option<u16>,
-    ambient: &(impl Ambient + Memory),
+    environment: &(impl Environment + SharedStore),
 ) -> Option<Change> {
-    let attempt = decision.attempt?;
-    let watch = decision.app.outlier_detection.as_ref()?;
-    let performance = Performance::of(code_details, status);
-    watch.note(&decision.version, attempt, performance, ambient, || ambient.now())
+    let probe = decision.probe?;
+    let detection = decision.app.outlier_detection.as_ref()?;
+    let outcome = Outcome::of(code_details, status);
+    detection.record_outcome(&decision.version, probe, outcome, environment, || {
+        environment.now()
+    })
 }

@@ -1,323 +1,357 @@
-//! The steps behind an override: inbound, rule, key, pin, draw. Each version that a request may go to comes out of here.
+//! The steps of a decision in their order. Every version that a request may go to is selected here.
 
-use super::Reason;
-use crate::config::{App, Inbound};
-use crate::decision::trace::{Step, Trace, Why};
-use crate::environment::Ambient;
+use percent_encoding::percent_decode;
+use std::borrow::Cow;
+use strum::VariantArray;
+
+use super::outcome::Reason;
+use super::trace::{Step, StepResult, Trace, Why};
+use crate::app::{App, Inbound, Target};
+use crate::environment::Environment;
 use crate::http::header::Headers;
-use crate::http::request::{FetchMode, Limit, Request, percent_decoded};
-use crate::identity::pin::{Ends, Follow, Held, Key, Pinning, Rejection, Renewal};
+use crate::http::request::{FetchMode, Limit, Request};
+use crate::identity::overrides::Asked;
+use crate::identity::pin::Rejection;
+use crate::identity::pinning::{Expiry, Follow, Pinning, ValidPin};
 use crate::rollout::slots::{Layout, Share, Slot};
 use crate::rollout::version::{State, VersionRef};
-use crate::route::matching::Target;
 
-/// What the steps come to, before it is bound to the app.
-pub(super) struct Place {
+/// The version that the steps select.
+pub(super) struct Selection {
     pub(super) version: VersionRef,
     pub(super) reason: Reason,
-    pub(super) rejected: Option<Rejection>,
-    /// The version it names, its slot and its time.
-    pub(super) pin: Option<(VersionRef, Slot, u64)>,
+    /// A pin to issue.
+    pub(super) pin: Option<NewPin>,
 }
 
-impl Place {
-    /// A place that needs no pin.
-    pub(super) fn of(version: &VersionRef, reason: Reason) -> Self {
-        Place {
+/// A pin to issue now.
+pub(super) struct NewPin {
+    pub(super) version: VersionRef,
+    pub(super) slot: Slot,
+}
+
+impl Selection {
+    /// A selection without a new pin.
+    fn of(version: &VersionRef, reason: Reason) -> Self {
+        Selection {
             version: version.clone(),
             reason,
-            rejected: None,
             pin: None,
         }
     }
+}
 
-    pub(super) fn find<H: Headers + ?Sized, A: Ambient>(
-        app: &App,
-        request: &Request<'_, H, A>,
-        trace: &mut Trace,
-    ) -> Self {
-        match inbound(app, request) {
-            Ok(version) => {
-                trace.inbound = Step::Took(None);
-                return Place::of(version, Reason::Inbound);
+/// What a step finds.
+enum Finding<'a> {
+    /// The step does not apply.
+    Passed(Why),
+    /// The version.
+    Version(&'a VersionRef, StepResult),
+    /// A split among versions. A later step finds the client's slot.
+    Split(&'a Layout<VersionRef>, StepResult),
+    /// The client.
+    Client(Client, StepResult),
+}
+
+/// The selection of the first step that decides. If none does, the client draws a slot.
+pub(super) fn select<H: Headers + ?Sized, E: Environment>(
+    app: &App,
+    request: &Request<'_, H, E>,
+    asked: Option<&Asked>,
+    trace: &mut Trace,
+) -> Selection {
+    let mut split = None;
+    for step in Step::VARIANTS.iter().copied() {
+        let finding = match step {
+            Step::Override => overridden(app, asked),
+            Step::Inbound => inbound(app, request),
+            Step::Rule => rule(app, request),
+            Step::Key => key(app, request),
+            Step::Pin => pin(app, request),
+        };
+        match finding {
+            Finding::Passed(why) => trace.record(step, StepResult::Passed(why)),
+            Finding::Version(version, result) => {
+                trace.record(step, result);
+                return Selection::of(version, step.into());
             }
-            Err(why) => trace.inbound = Step::Passed(why),
+            Finding::Split(layout, result) => {
+                trace.record(step, result);
+                split = Some(layout);
+            }
+            Finding::Client(client, result) => {
+                trace.record(step, result);
+                return client.select(app, request, split, trace);
+            }
         }
-        let rule = app.rules.first(request);
-        trace.rule = match rule {
-            Some(i) => Step::took_item(i),
-            None if app.rules.is_empty() => Step::Passed(Why::Unconfigured),
-            None => Step::Passed(Why::Unmatched),
-        };
-        let split = match rule.and_then(|i| app.rules.get(i)).map(|rule| &rule.target) {
-            Some(Target::Version(version)) => return Place::of(version, Reason::Rule),
-            Some(Target::Split(layout)) => Some(layout),
-            None => None,
-        };
-        let client = Client::find(app, request, trace);
-        match split {
-            Some(layout) => client.split(app, request, layout),
-            None => client.place(app, request),
-        }
+    }
+    let client = if request.is_preflight() {
+        Client::Preflight
+    } else {
+        Client::New(Slot::from_random(request.random()))
+    };
+    client.select(app, request, split, trace)
+}
+
+fn overridden<'a>(app: &'a App, asked: Option<&Asked>) -> Finding<'a> {
+    let Some(asked) = asked else {
+        return Finding::Passed(Why::Unconfigured);
+    };
+    match &asked.version {
+        Some(name) => match app.selectable(name.as_bytes()) {
+            Some(version) => Finding::Version(version, StepResult::Took(None)),
+            None if asked.denied => Finding::Passed(Why::Denied),
+            None => Finding::Passed(Why::Unknown),
+        },
+        None if asked.denied => Finding::Passed(Why::Denied),
+        None => Finding::Passed(Why::Unasked),
     }
 }
 
-/// The version that a route header names which arrived, where that is worth something, or why it is not.
-fn inbound<'a, H: Headers + ?Sized, A: Ambient>(
+fn inbound<'a, H: Headers + ?Sized, E: Environment>(
     app: &'a App,
-    request: &Request<'_, H, A>,
-) -> Result<&'a VersionRef, Why> {
+    request: &Request<'_, H, E>,
+) -> Finding<'a> {
     match app.inbound {
-        Inbound::Strip => Err(Why::Stripped),
-        Inbound::Keep => {
-            let name = request
-                .headers
-                .joined(app.route_header.as_str())
-                .ok_or(Why::Absent)?;
-            living(app, &name).ok_or(Why::Unknown)
+        Inbound::Strip => Finding::Passed(Why::Stripped),
+        Inbound::Keep => match request.headers().joined(app.route_header.as_str()) {
+            None => Finding::Passed(Why::Absent),
+            Some(name) => match app.selectable(&name) {
+                Some(version) => Finding::Version(version, StepResult::Took(None)),
+                None => Finding::Passed(Why::Unknown),
+            },
+        },
+    }
+}
+
+fn rule<'a, H: Headers + ?Sized, E: Environment>(app: &'a App, request: &Request<'_, H, E>) -> Finding<'a> {
+    if app.rules.is_empty() {
+        return Finding::Passed(Why::Unconfigured);
+    }
+    match app.rules.first(request) {
+        None => Finding::Passed(Why::Unmatched),
+        Some((index, rule)) => {
+            let result = StepResult::took_item(index);
+            match &rule.target {
+                Target::Version(version) => Finding::Version(version, result),
+                Target::Split(layout) => Finding::Split(layout, result),
+            }
         }
     }
 }
 
-/// The version of that name, unless it is retired.
-pub(super) fn living<'a>(app: &'a App, name: &[u8]) -> Option<&'a VersionRef> {
-    app.versions
-        .iter()
-        .find(|version| version.name.as_bytes() == name && version.state != State::Retired)
+fn key<'a, H: Headers + ?Sized, E: Environment>(app: &App, request: &Request<'_, H, E>) -> Finding<'a> {
+    let App { name, pinning, .. } = app;
+    if pinning.keys.is_empty() {
+        return Finding::Passed(Why::Unconfigured);
+    }
+    let mut keys = pinning.keys.iter().enumerate();
+    let slot = keys.find_map(|(index, key)| Some((index, key.slot(name, pinning.epoch, request)?)));
+    match slot {
+        Some((index, slot)) => Finding::Client(Client::Keyed(slot), StepResult::took_item(index)),
+        None => Finding::Passed(Why::Absent),
+    }
 }
 
-/// Where a client stands before shares and splits are looked at.
+fn pin<'a, H: Headers + ?Sized, E: Environment>(app: &App, request: &Request<'_, H, E>) -> Finding<'a> {
+    match carried_pin(app, request) {
+        Ok((pin, scope)) => Finding::Client(Client::Pinned(pin, scope), StepResult::Took(None)),
+        Err(Some(cause)) => Finding::Passed(Why::Rejected(cause)),
+        Err(None) => Finding::Passed(Why::Absent),
+    }
+}
+
+/// A client whose slot is known.
 enum Client {
-    /// At the slot of its key.
+    /// The client has a key.
     Keyed(Slot),
-    /// Where its pin holds it.
-    Pinned { held: Held, bearer: Bearer, now: u64 },
-    /// Nowhere yet, and it can't be given a pin.
-    Preflight { rejected: Option<Rejection> },
-    /// At a slot just drawn.
-    Drawn {
-        slot: Slot,
-        now: u64,
-        rejected: Option<Rejection>,
-    },
+    /// The client has a valid pin.
+    Pinned(ValidPin, PinScope),
+    /// The client is new and has drawn a slot.
+    New(Slot),
+    /// A preflight carries no cookies: the client is unknown, and gets no pin.
+    Preflight,
 }
 
-/// Whom a pin speaks for.
+/// What a pin decides for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Bearer {
+enum PinScope {
     /// The client.
     Client,
-    /// A page that is open: what it loads carries its pin, or one that has run out meanwhile.
+    /// An open page, whose parts carry its pin even after the TTL.
     Page,
 }
 
 impl Client {
-    fn find<H: Headers + ?Sized, A: Ambient>(
-        app: &App,
-        request: &Request<'_, H, A>,
-        trace: &mut Trace,
-    ) -> Self {
-        trace.key = Step::Passed(Why::Unconfigured);
-        if !app.pinning.keys.is_empty() {
-            trace.key = Step::Passed(Why::Absent);
-            if let Some((i, slot)) = keyed(app, request) {
-                trace.key = Step::took_item(i);
-                trace.slot = Some(slot);
-                return Client::Keyed(slot);
-            }
-        }
-        let now = request.ambient.now();
-        let rejected = match carried_pin(app, request, now) {
-            Ok((held, bearer)) => {
-                trace.pin = Step::Took(None);
-                trace.slot = Some(held.slot);
-                return Client::Pinned { held, bearer, now };
-            }
-            Err(rejected) => rejected,
-        };
-        trace.pin = Step::Passed(rejected.map_or(Why::Absent, Why::Rejected));
-        if request.is_preflight() {
-            return Client::Preflight { rejected };
-        }
-        let slot = request.ambient.draw();
-        trace.slot = Some(slot);
-        Client::Drawn { slot, now, rejected }
-    }
-
-    /// The version by the app's shares.
-    fn place<H: Headers + ?Sized, A: Ambient>(self, app: &App, request: &Request<'_, H, A>) -> Place {
-        let owner = |slot: Slot| app.rollout.owner(slot, || request.ambient.now());
-        match self {
-            Client::Keyed(slot) => Place::of(&owner(slot), Reason::Key),
-            Client::Pinned { held, bearer, now } => {
-                let version = followed(app, &held, bearer, now);
-                let pin = renewed(app, &held, &version, bearer, now);
-                Place {
-                    pin,
-                    ..Place::of(&version, Reason::Pin)
-                }
-            }
-            Client::Preflight { rejected } => Place {
-                rejected,
-                ..Place::of(app.rollout.stable(), Reason::Draw)
-            },
-            Client::Drawn { slot, now, rejected } => {
-                let version = app.rollout.owner(slot, || now);
-                Place {
-                    rejected,
-                    pin: Some((version.clone(), slot, now)),
-                    ..Place::of(&version, Reason::Draw)
-                }
-            }
-        }
-    }
-
-    /// The version by a rule's split. What the client's pin says of the app's own shares stays as it would have been
-    /// without the rule: a version of the split never enters a pin by it.
-    #[inline(never)]
-    fn split<H: Headers + ?Sized, A: Ambient>(
+    /// The version for this client: by a rule's split, if one applies, else by the app's shares. The client's pin is the
+    /// same in both cases, so that a split's version never enters a pin.
+    fn select<H: Headers + ?Sized, E: Environment>(
         self,
         app: &App,
-        request: &Request<'_, H, A>,
-        split: &Layout<VersionRef>,
-    ) -> Place {
-        let version = match &self {
-            Client::Keyed(slot) | Client::Drawn { slot, .. } => split.owner(*slot),
-            Client::Pinned { held, .. } => split.owner(held.slot),
-            Client::Preflight { .. } => split.stable(),
+        request: &Request<'_, H, E>,
+        split: Option<&Layout<VersionRef>>,
+        trace: &mut Trace,
+    ) -> Selection {
+        let slot = match &self {
+            Client::Keyed(slot) | Client::New(slot) => Some(*slot),
+            Client::Pinned(pin, _) => Some(pin.slot),
+            Client::Preflight => None,
         };
-        Place {
+        trace.slot = slot;
+        let by_shares = self.by_shares(app, request);
+        let Some(split) = split else {
+            return by_shares;
+        };
+        let version = slot.map_or(split.stable(), |slot| split.owner(slot));
+        Selection {
             version: version.clone(),
             reason: Reason::Rule,
-            ..self.place(app, request)
+            pin: by_shares.pin,
+        }
+    }
+
+    fn by_shares<H: Headers + ?Sized, E: Environment>(
+        self,
+        app: &App,
+        request: &Request<'_, H, E>,
+    ) -> Selection {
+        let owner = |slot: Slot| app.schedule.owner(slot, || request.now());
+        match self {
+            Client::Keyed(slot) => Selection::of(&owner(slot), Reason::Key),
+            Client::Pinned(pin, scope) => {
+                let version = pinned_version(app, &pin, scope, request.now());
+                Selection {
+                    pin: renewed(app, &pin, &version, scope),
+                    version,
+                    reason: Reason::Pin,
+                }
+            }
+            Client::New(slot) => {
+                let version = owner(slot);
+                Selection {
+                    pin: Some(NewPin {
+                        version: version.clone(),
+                        slot,
+                    }),
+                    version,
+                    reason: Reason::Draw,
+                }
+            }
+            Client::Preflight => Selection::of(app.schedule.stable(), Reason::Draw),
         }
     }
 }
 
-/// The slot of the client's key, and which of the app's keys that is; the first that is there.
-#[inline(never)]
-fn keyed<H: Headers + ?Sized, A: Ambient>(app: &App, request: &Request<'_, H, A>) -> Option<(usize, Slot)> {
-    let App { name, pinning, .. } = app;
-    let slot = |(i, key): (usize, &Key)| Some((i, key.slot(name, pinning.epoch, request)?));
-    pinning.keys.iter().enumerate().find_map(slot)
-}
-
-/// Where an app's shares alone lead a client that comes back with a pin: past overrides, rules and keys, and not as a
-/// part of a page.
+/// The version that a returning client with this pin goes to by the app's shares alone: without an override, a rule or a
+/// key, and not as a part of a page.
 ///
 /// # Errors
-/// Why the pin does not hold.
+/// Why the pin is rejected.
 pub fn returning(app: &App, pin: &[u8], now: u64) -> Result<VersionRef, Rejection> {
-    let held = app
+    let pin = app
         .pinning
-        .check(pin, &app.name, &app.versions, now, || Ends::AtTtl)?;
-    Ok(followed(app, &held, Bearer::Client, now))
+        .check(pin, &app.name, &app.versions, now, || Expiry::AtTtl)?;
+    Ok(pinned_version(app, &pin, PinScope::Client, now))
 }
 
-/// Whether the version of a pin takes clients of its own.
-fn has_share(app: &App, held: &Held, now: u64) -> bool {
-    app.rollout.share(&held.version, || now) > Share::NONE
+/// Whether the version of a pin has a share.
+fn has_share(app: &App, pin: &ValidPin, now: u64) -> bool {
+    app.schedule.share(&pin.version, || now) > Share::NONE
 }
 
-/// Where a pin that holds leads to.
-///
-/// A page's leads to the page's version, even where the client itself has moved on, as long as that takes clients at all.
-fn followed(app: &App, held: &Held, bearer: Bearer, now: u64) -> VersionRef {
-    let keeps = app.pinning.follow == Follow::Version || bearer == Bearer::Page;
-    let stays = keeps && has_share(app, held, now);
-    if stays || held.version.state == State::Draining {
-        held.version.clone()
+/// The version that a valid pin leads to. A page's pin leads to the page's version while that has a share, even if the
+/// client has moved to another version.
+fn pinned_version(app: &App, pin: &ValidPin, scope: PinScope, now: u64) -> VersionRef {
+    let keeps = app.pinning.follow == Follow::Version || scope == PinScope::Page;
+    let stays = keeps && has_share(app, pin, now);
+    if stays || pin.version.state == State::Draining {
+        pin.version.clone()
     } else {
-        app.rollout.owner(held.slot, || now)
+        app.schedule.owner(pin.slot, || now)
     }
 }
 
-/// A pin is written again when it names another version than the client now goes to, or is past half its time; but what a
-/// page loads does not move the client.
-fn renewed(
-    app: &App,
-    held: &Held,
-    version: &VersionRef,
-    bearer: Bearer,
-    now: u64,
-) -> Option<(VersionRef, Slot, u64)> {
-    if bearer == Bearer::Page {
+/// The pin to issue to a client with a valid pin: if the client moves to another version, or if half the TTL is over. A part
+/// of a page does not move the client.
+fn renewed(app: &App, pin: &ValidPin, version: &VersionRef, scope: PinScope) -> Option<NewPin> {
+    if scope == PinScope::Page {
         return None;
     }
-    let old = match app.pinning.renewal {
-        Renewal::HalfLife => held.age * 2 > u64::from(app.pinning.ttl),
-        Renewal::Never => false,
-    };
-    let due = version.index != held.version.index || (old && version.state != State::Draining);
-    due.then(|| (version.clone(), held.slot, now))
-}
-
-/// The first pin that holds: header, then query, then cookies. If none does, why the first did not.
-fn carried_pin<H: Headers + ?Sized, A: Ambient>(
-    app: &App,
-    request: &Request<'_, H, A>,
-    now: u64,
-) -> Result<(Held, Bearer), Option<Rejection>> {
-    let pinning = &app.pinning;
-    // What a page loads comes from the page's version, however long the page is open.
-    let ends = || match request.fetch_mode() {
-        FetchMode::SubResource => Ends::WithVersion,
-        FetchMode::Other => Ends::AtTtl,
-    };
-    let mut rejected = None;
-    let mut check = |value: &[u8]| {
-        let held = pinning
-            .check(value, &app.name, &app.versions, now, ends)
-            .and_then(|held| {
-                let is_left = held.is_over(pinning)
-                    && held.version.state == State::Active
-                    && !has_share(app, &held, now);
-                if is_left {
-                    Err(Rejection::Expired)
-                } else {
-                    Ok(held)
-                }
-            });
-        held.map_err(|cause| rejected.get_or_insert(cause)).ok()
-    };
-    // Most apps take pins by cookie alone, and need no call for this.
-    if (pinning.header.is_some() || pinning.query.is_some())
-        && let Some(held) = handed_on(pinning, request, &mut check)
-    {
-        let bearer = match ends() {
-            Ends::WithVersion => Bearer::Page,
-            Ends::AtTtl => Bearer::Client,
-        };
-        return Ok((held, bearer));
-    }
-    let cookie = pinning.cookie.as_ref();
-    let by_cookie = cookie.and_then(|cookie| request.cookies(&cookie.name).find_map(|value| check(value)));
-    // One that has run out holds for a page alone.
-    let of_cookie = |held: Held| {
-        let bearer = if held.is_over(pinning) {
-            Bearer::Page
-        } else {
-            Bearer::Client
-        };
-        (held, bearer)
-    };
-    by_cookie.map(of_cookie).ok_or_else(|| {
-        let unread = pinning.cookie.is_some() && request.exceeded().contains(Limit::Cookies);
-        rejected.or(unread.then_some(Rejection::Oversized))
+    let past_half = app.pinning.renew && pin.age * 2 > u64::from(app.pinning.ttl);
+    let is_due = version.index != pin.version.index || (past_half && version.state != State::Draining);
+    is_due.then(|| NewPin {
+        version: version.clone(),
+        slot: pin.slot,
     })
 }
 
-/// The first pin that holds of those in a header and in the query, where a page's server puts its own for what the page
-/// loads.
-#[inline(never)]
-fn handed_on<H: Headers + ?Sized, A: Ambient>(
+/// The first valid pin of a request: in the header, then in the query, then in cookies.
+///
+/// # Errors
+/// Why the first pin was rejected. None if the request has no pin.
+fn carried_pin<H: Headers + ?Sized, E: Environment>(
+    app: &App,
+    request: &Request<'_, H, E>,
+) -> Result<(ValidPin, PinScope), Option<Rejection>> {
+    let pinning = &app.pinning;
+    // A part of a page comes from the page's version, however long the page is open.
+    let expiry = || match request.fetch_mode() {
+        FetchMode::SubResource => Expiry::WithVersion,
+        FetchMode::Other => Expiry::AtTtl,
+    };
+    let mut rejected = None;
+    let mut check = |value: &[u8]| {
+        let pin = check_pin(app, value, request.now(), expiry);
+        pin.map_err(|cause| rejected.get_or_insert(cause)).ok()
+    };
+    if let Some(pin) = handed_on(pinning, request, &mut check) {
+        let scope = match expiry() {
+            Expiry::WithVersion => PinScope::Page,
+            Expiry::AtTtl => PinScope::Client,
+        };
+        return Ok((pin, scope));
+    }
+    let cookie = pinning.cookie.as_ref();
+    let mut values = cookie.iter().flat_map(|cookie| request.cookies(&cookie.name));
+    if let Some(pin) = values.find_map(&mut check) {
+        // A pin past its TTL is valid for a page's parts only.
+        let scope = if pin.is_past_ttl(pinning) {
+            PinScope::Page
+        } else {
+            PinScope::Client
+        };
+        return Ok((pin, scope));
+    }
+    let is_unread = cookie.is_some() && request.exceeded().contains(Limit::Cookies);
+    Err(rejected.or(is_unread.then_some(Rejection::Oversized)))
+}
+
+/// The pin of a value, if it is valid now. A pin past its TTL also needs a version that has a share or drains.
+fn check_pin(
+    app: &App,
+    value: &[u8],
+    now: u64,
+    expiry: impl FnOnce() -> Expiry,
+) -> Result<ValidPin, Rejection> {
+    let pin = app.pinning.check(value, &app.name, &app.versions, now, expiry)?;
+    let is_gone =
+        pin.is_past_ttl(&app.pinning) && pin.version.state == State::Active && !has_share(app, &pin, now);
+    if is_gone {
+        return Err(Rejection::Expired);
+    }
+    Ok(pin)
+}
+
+/// The first valid pin in a header or in the query, where a page's server puts its own pin for the page's parts.
+fn handed_on<H: Headers + ?Sized, E: Environment>(
     pinning: &Pinning,
-    request: &Request<'_, H, A>,
-    mut check: impl FnMut(&[u8]) -> Option<Held>,
-) -> Option<Held> {
-    let by_header = || request.headers.first(pinning.header.as_ref()?.as_str());
-    let by_query = || request.query(pinning.query.as_ref()?);
-    by_header()
-        .and_then(&mut check)
-        .or_else(|| by_query().and_then(|value| check(&percent_decoded(value))))
+    request: &Request<'_, H, E>,
+    mut check: impl FnMut(&[u8]) -> Option<ValidPin>,
+) -> Option<ValidPin> {
+    let in_header = || request.headers().first(pinning.header.as_ref()?.as_str());
+    let in_query = || request.query_param(pinning.query.as_ref()?);
+    in_header().and_then(&mut check).or_else(|| {
+        let value: Cow<'_, [u8]> = percent_decode(in_query()?).into();
+        check(&value)
+    })
 }

@@ -1,61 +1,80 @@
-//! Why a request went where it went: what each step found, kept with the decision, and shown to those who may ask.
+//! The result of each step of a decision, kept to explain the decision.
 
-use std::fmt::{self, Write};
+use strum::VariantArray;
 
-use crate::decision::Decision;
-use crate::http::header::HeaderName;
 use crate::identity::pin::Rejection;
 use crate::rollout::slots::Slot;
 use crate::rollout::version::VersionRef;
-use crate::route::matching::Who;
 
-/// The response header that answers.
-pub const ANSWER: &str = "x-pinion-decision";
-
-/// Who may ask why.
-#[derive(Debug)]
-pub struct Explain {
-    /// The request header that asks, whatever it says.
-    pub header: HeaderName,
-    /// Whose questions are answered.
-    pub allow: Who,
+/// The steps of a decision, in order of precedence. If none decides, the client draws a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumCount, strum::IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "lowercase")]
+pub enum Step {
+    /// A tester asks for a version.
+    Override,
+    /// A route header arrives.
+    Inbound,
+    /// A rule applies.
+    Rule,
+    /// The client has a key.
+    Key,
+    /// The client has a pin.
+    Pin,
 }
 
-/// What a step came to.
+impl Step {
+    /// The number of steps.
+    pub const COUNT: usize = <Step as strum::EnumCount>::COUNT;
+
+    /// The step's name in an explanation.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// The result of a step.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Step {
-    /// An earlier one decided.
+pub enum StepResult {
+    /// An earlier step decided.
     #[default]
     Unreached,
-    /// It did not apply, for this reason.
+    /// The step did not apply, for this reason.
     Passed(Why),
-    /// It decided; of a list, which item.
+    /// The step decided. If it has a list, by the item of this index.
     Took(Option<u16>),
+}
+
+impl StepResult {
+    /// The step decided by an item. No list is too long for the index.
+    pub(super) fn took_item(index: usize) -> Self {
+        StepResult::Took(u16::try_from(index).ok())
+    }
 }
 
 /// Why a step did not apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
-    /// The app has no such step.
+    /// The app does not configure this step.
     Unconfigured,
-    /// Nobody asks for a version.
+    /// The request asks for no version.
     Unasked,
-    /// Somebody asks who may not, or with nothing that is understood.
+    /// The request asks for a version and may not, or in a form that is malformed.
     Denied,
-    /// What is asked for is not there, or retired.
+    /// The request asks for a version that the app lacks or that is retired.
     Unknown,
-    /// What arrives counts for nothing here.
+    /// An arriving route header means nothing here.
     Stripped,
-    /// Nothing came that it could decide by.
+    /// The request has nothing that the step could decide by.
     Absent,
-    /// No rule matches.
+    /// No rule applies.
     Unmatched,
-    /// The pin does not hold.
+    /// The pin is rejected.
     Rejected(Rejection),
 }
 
 impl Why {
-    /// The reason's name in an answer.
+    /// The reason's name in an explanation.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -71,72 +90,40 @@ impl Why {
     }
 }
 
-impl Step {
-    /// It decided by an item of a list, none of which is so long that its number would not fit.
-    pub(crate) fn took_item(item: usize) -> Self {
-        Step::Took(u16::try_from(item).ok())
-    }
-}
-
-/// What each step came to, in their order.
+/// The results of all steps.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the steps are explained in the README")]
 pub struct Trace {
-    pub asked: Step,
-    pub inbound: Step,
-    pub rule: Step,
-    pub key: Step,
-    pub pin: Step,
-    /// Where the client stands, if that was looked at.
+    results: [StepResult; Step::COUNT],
+    /// The client's slot, if a step needed it.
     pub slot: Option<Slot>,
-    /// The version that it would have gone to, were it not ejected.
+    /// The version that the request would have gone to if the version were not ejected.
     pub ejected: Option<VersionRef>,
 }
 
-/// The answer, a Structured Fields dictionary (RFC 9651 section 3.2) of configured names, numbers and our own words:
-/// `app="web-api", version="v1", reason=pin, slot=48280, override=unasked, inbound=stripped, rule=unmatched, key=absent, pin=held`.
-/// A step behind the one that decided is not in it.
-#[must_use]
-pub fn answer(decision: Option<&Decision>) -> String {
-    let Some(decision) = decision else {
-        return "app=none".to_owned();
-    };
-    let Decision {
-        app, version, trace, ..
-    } = decision;
-    let mut out = format!(
-        "app={:?}, version={:?}, reason={}",
-        app.name,
-        version.name,
-        decision.reason.as_str()
-    );
-    // Writing to a String cannot fail.
-    let _ = trace.write(&mut out);
-    out
-}
-
 impl Trace {
-    fn write(&self, out: &mut String) -> fmt::Result {
-        if let Some(slot) = self.slot {
-            write!(out, ", slot={}", slot.number())?;
+    /// The result of a step.
+    #[must_use]
+    pub fn result(&self, step: Step) -> StepResult {
+        self.results.get(step as usize).copied().unwrap_or_default()
+    }
+
+    /// Each step and its result, in order.
+    pub fn results(&self) -> impl Iterator<Item = (Step, StepResult)> {
+        Step::VARIANTS.iter().copied().zip(self.results)
+    }
+
+    pub(super) fn record(&mut self, step: Step, result: StepResult) {
+        if let Some(place) = self.results.get_mut(step as usize) {
+            *place = result;
         }
-        for (name, step) in [
-            ("override", self.asked),
-            ("inbound", self.inbound),
-            ("rule", self.rule),
-            ("key", self.key),
-            ("pin", self.pin),
-        ] {
-            match step {
-                Step::Unreached => {}
-                Step::Passed(why) => write!(out, ", {name}={}", why.as_str())?,
-                Step::Took(None) => write!(out, ", {name}=held")?,
-                Step::Took(Some(item)) => write!(out, ", {name}={item}")?,
-            }
+    }
+
+    /// Why the client's pin was rejected, if the client has no valid pin.
+    #[must_use]
+    pub fn rejection(&self) -> Option<Rejection> {
+        match self.result(Step::Pin) {
+            StepResult::Passed(Why::Rejected(cause)) => Some(cause),
+            _ => None,
         }
-        if let Some(ejected) = &self.ejected {
-            write!(out, ", ejected={:?}", ejected.name)?;
-        }
-        Ok(())
     }
 }

@@ -1,25 +1,24 @@
-//! Cookies: a borrowed view of what a client sent, and the `Set-Cookie` that holds a pin.
+//! Cookies (RFC 6265bis): those that a client sent, and the `Set-Cookie` that holds a pin.
 //!
-//! It follows RFC 6265bis, and reads what is malformed as absent. It knows nothing of pins.
+//! A malformed cookie counts as absent. This module knows nothing of pins.
 
 use std::fmt::Write;
 
 use memchr::memchr;
 
-use crate::http::few::Few;
-use crate::http::header::{Headers, trim_ows};
+use super::header::{Headers, trim_ows};
+use super::multimap::Multimap;
 
-/// The longest cookies that are read: bytes over all lines, and pairs.
+/// The most bytes that are read, over all `cookie` lines.
 pub const MAX_BYTES: usize = 32 * 1024;
-/// See [`MAX_BYTES`].
+/// The most cookies that are read, over all `cookie` lines.
 pub const MAX_PAIRS: usize = 512;
 
-/// The values of a cookie in the order of arrival, over all `cookie` lines. None: there are too many cookies for any to be
-/// read.
+/// All cookies of a request, over all `cookie` lines. None if they exceed [`MAX_BYTES`] or [`MAX_PAIRS`].
 ///
-/// A pair without `=` has no name and is passed over; double quotes around a value are taken off, as Envoy does.
-pub fn values<'a, H: Headers + ?Sized>(headers: &'a H, name: &str) -> Option<Few<&'a [u8]>> {
-    let mut values = Few::default();
+/// A cookie without `=` has no name and is skipped. Double quotes around a value are removed, as Envoy does.
+pub fn parse<H: Headers + ?Sized>(headers: &H) -> Option<Multimap<'_>> {
+    let mut cookies = Vec::new();
     let (mut bytes, mut pairs) = (0, 0);
     for line in headers.lines("cookie") {
         bytes += line.len();
@@ -32,29 +31,22 @@ pub fn values<'a, H: Headers + ?Sized>(headers: &'a H, name: &str) -> Option<Few
             if pairs > MAX_PAIRS {
                 return None;
             }
-            let pair = match memchr(b';', line).and_then(|end| line.split_at_checked(end)) {
-                Some((pair, behind)) => {
-                    rest = behind.get(1..);
-                    pair
-                }
-                None => {
-                    rest = None;
-                    line
-                }
-            };
-            if let Some(value) = value(pair, name) {
-                values.push(value);
+            let (pair, behind) = split_once(line, b';');
+            rest = behind;
+            if let (name, Some(value)) = split_once(pair, b'=') {
+                cookies.push((trim_ows(name), unquoted(trim_ows(value))));
             }
         }
     }
-    Some(values)
+    Some(cookies.into_iter().collect())
 }
 
-/// The value of a pair, if it has that name.
-fn value<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    let rest = trim_ows(pair).strip_prefix(name.as_bytes())?;
-    let value = trim_ows(rest).strip_prefix(b"=")?;
-    Some(unquoted(trim_ows(value)))
+/// The bytes before the first separator, and those behind it if there is one.
+fn split_once(text: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) {
+    match memchr(separator, text).and_then(|at| text.split_at_checked(at)) {
+        Some((before, behind)) => (before, behind.get(1..)),
+        None => (text, None),
+    }
 }
 
 fn unquoted(value: &[u8]) -> &[u8] {
@@ -67,15 +59,15 @@ fn unquoted(value: &[u8]) -> &[u8] {
 /// When a cookie carries `Secure`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Secure {
-    /// On those to a client that came by https.
+    /// If the client's request came by https.
     Auto,
-    /// On every response.
+    /// Always.
     Always,
-    /// On none.
+    /// Never.
     Never,
 }
 
-/// How the client's request came, by Envoy's `x-forwarded-proto`.
+/// The scheme of the client's request, by Envoy's `x-forwarded-proto`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the two schemes of RFC 9110")]
 pub enum Scheme {
@@ -92,7 +84,7 @@ pub enum SameSite {
     None,
 }
 
-/// A cookie's name and attributes, ready to be written with a value.
+/// A cookie's name and attributes, to which a response adds the value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CookieTemplate {
     /// A token.
@@ -101,7 +93,7 @@ pub struct CookieTemplate {
     attributes: String,
 }
 
-/// What a cookie's attributes are made of.
+/// The attributes of a cookie.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "RFC 6265bis section 4.1.2 names and explains them")]
 pub struct Attributes<'a> {
@@ -115,7 +107,7 @@ pub struct Attributes<'a> {
 }
 
 impl Attributes<'_> {
-    /// A cookie for the whole host, until the browser is closed, that scripts can't read.
+    /// The attributes of a session cookie for the whole host that scripts can't read.
     pub const SESSION: Self = Attributes {
         max_age: None,
         path: "/",
@@ -128,7 +120,7 @@ impl Attributes<'_> {
 }
 
 impl CookieTemplate {
-    /// Puts the attributes together once, for every cookie to come.
+    /// A template with its attributes written out.
     #[must_use]
     pub fn new(name: String, given: &Attributes<'_>) -> Self {
         let mut attributes = String::new();
@@ -158,21 +150,16 @@ impl CookieTemplate {
         }
     }
 
-    /// The value of a `Set-Cookie` header, for a client whose request came by `scheme`.
+    /// The `Set-Cookie` value that sets the cookie, for a client whose request came by `scheme`.
     #[must_use]
     pub fn set(&self, value: &str, scheme: Scheme) -> String {
         let secured = self.secured(scheme);
-        let size = self.name.len() + 1 + value.len() + self.attributes.len() + secured.len();
-        // Not `concat`, whose code a new client's request would run through for this alone.
-        let mut cookie = String::with_capacity(size);
-        cookie.extend([&self.name, "=", value]);
-        cookie.extend([&self.attributes, secured]);
-        cookie
+        [&self.name, "=", value, &self.attributes, secured].concat()
     }
 
-    /// The value of a `Set-Cookie` header that ends the cookie.
+    /// The `Set-Cookie` value that expires the cookie.
     #[must_use]
-    pub fn end(&self, scheme: Scheme) -> String {
+    pub fn expire(&self, scheme: Scheme) -> String {
         format!(
             "{}={}; Max-Age=0{}",
             self.name,
@@ -197,9 +184,9 @@ mod tests {
 
     fn read(lines: &[&str], name: &str) -> Vec<String> {
         let headers: Vec<_> = lines.iter().map(|line| ("cookie", line)).collect();
-        let values = values(headers.as_slice(), name).unwrap();
-        values
-            .iter()
+        let cookies = parse(headers.as_slice()).unwrap();
+        cookies
+            .values(name)
             .map(|value| String::from_utf8_lossy(value).into_owned())
             .collect()
     }
@@ -243,7 +230,7 @@ mod tests {
             (vec![bytes(MAX_BYTES), bytes(1)], false),
         ] {
             let headers: Vec<_> = lines.iter().map(|line| ("cookie", line)).collect();
-            assert_eq!(values(headers.as_slice(), "a").is_some(), expected);
+            assert_eq!(parse(headers.as_slice()).is_some(), expected);
         }
     }
 

@@ -1,22 +1,21 @@
-//! What the host shall do to a message's headers, as values.
+//! Changes of a message's headers, as values that a host applies.
 
 use std::borrow::Cow;
 
-use crate::http::few::Few;
+use smallvec::SmallVec;
 
 /// One change of a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Edit<'a> {
-    /// A first line. Whoever makes it has seen that there is none; the host does not look.
+    /// Adds a first line. The decision has seen that there is none, so the host does not look.
     Add(&'a str, Cow<'a, str>),
-    /// A further line; those there stay.
+    /// Adds a line behind those that are there.
     Append(&'a str, Cow<'a, str>),
-    /// One line, in place of all that are there.
+    /// Sets one line in place of all that are there.
     Replace(&'a str, Cow<'a, str>),
-    /// No line.
+    /// Removes all lines.
     Remove(&'a str),
 }
 
-/// Changes in their order. Most messages need one. No two write the same name, as a configuration whose headers have the
-/// same names is refused.
-pub type Edits<'a> = Few<Edit<'a>>;
+/// Changes in the order in which a host applies them. No two set the same header: the configuration refuses equal names.
+pub type Edits<'a> = SmallVec<[Edit<'a>; 2]>;

@@ -1,11 +1,11 @@
-//! Header fields: their names, and the view of a message's headers that everything else reads.
+//! Header fields (RFC 9110 section 5): their names, and a view of a message's headers.
 //!
 //! Values are bytes: RFC 9110 section 5.5 lets them be any octets but CR, LF and NUL, and so does Envoy.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// The headers of one message, however they are held.
+/// The headers of one message.
 pub trait Headers {
     /// Each line's name and value, in the order of arrival. Names are lower case, as HTTP/2 has them.
     fn all(&self) -> impl Iterator<Item = (&[u8], &[u8])>;
@@ -24,15 +24,19 @@ pub trait Headers {
 
     /// The field's whole value: its lines joined with a comma (RFC 9110 section 5.3). None if it is absent.
     fn joined<'a>(&'a self, name: &'a str) -> Option<Cow<'a, [u8]>> {
-        let mut lines = self.lines(name);
-        let mut value = Cow::Borrowed(lines.next()?);
-        for line in lines {
-            let value = value.to_mut();
-            value.push(b',');
-            value.extend_from_slice(line);
-        }
-        Some(value)
+        join(self.lines(name))
     }
+}
+
+/// The value of a field that was sent in these lines. None if there is no line.
+pub(crate) fn join<'a>(mut lines: impl Iterator<Item = &'a [u8]>) -> Option<Cow<'a, [u8]>> {
+    let mut value = Cow::Borrowed(lines.next()?);
+    for line in lines {
+        let value = value.to_mut();
+        value.push(b',');
+        value.extend_from_slice(line);
+    }
+    Some(value)
 }
 
 impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for [(N, V)] {
@@ -42,13 +46,19 @@ impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for [(N, V)] {
     }
 }
 
-/// A field name in lower case that this filter may read or write.
+/// A field name in lower case.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HeaderName(Cow<'static, str>);
 
+/// The request header that tells an app of a mirrored request: `true` on a mirrored request, absent from any other.
+pub const MIRRORED: HeaderName = HeaderName::from_static("x-mirrored");
+
+/// The request header that a sender's mirror policy sets on the copy alone.
+pub const MIRROR_MARK: HeaderName = HeaderName::from_static("x-pinion-mirror");
+
 impl HeaderName {
-    /// A name of this filter's own, which is a token in lower case.
-    pub(crate) const fn ours(name: &'static str) -> Self {
+    /// A name from the sources. It must be a token in lower case.
+    pub(crate) const fn from_static(name: &'static str) -> Self {
         HeaderName(Cow::Borrowed(name))
     }
 
@@ -105,36 +115,36 @@ impl HeaderName {
     }
 }
 
-/// Names among which another is looked for.
+/// A set of field names. Most lookups miss, and miss fast.
 #[derive(Debug, Default)]
 pub struct HeaderNames {
-    /// The shorter ones first.
+    /// In order of length, then of bytes.
     names: Vec<HeaderName>,
-    /// The [`mark`] of each; most names that are looked for have another.
-    marks: u64,
+    /// The [`fingerprint`] of each name.
+    fingerprints: u64,
 }
 
 impl HeaderNames {
-    /// Adds a name, unless it is there.
+    /// Adds a name to the set.
     pub fn insert(&mut self, name: HeaderName) {
-        if let Err(place) = self.find(name.as_str().as_bytes()) {
-            self.marks |= mark(name.as_str().as_bytes());
-            self.names.insert(place, name);
+        if let Err(index) = self.find(name.as_str().as_bytes()) {
+            self.fingerprints |= fingerprint(name.as_str().as_bytes());
+            self.names.insert(index, name);
         }
     }
 
-    /// The name of these bytes, if it is there.
+    /// The name of these bytes, if the set has it.
     #[must_use]
     #[inline(always)]
     pub fn get(&self, name: &[u8]) -> Option<&str> {
-        if self.marks & mark(name) == 0 {
+        if self.fingerprints & fingerprint(name) == 0 {
             return None;
         }
-        let place = self.find(name).ok()?;
-        self.names.get(place).map(HeaderName::as_str)
+        let index = self.find(name).ok()?;
+        self.names.get(index).map(HeaderName::as_str)
     }
 
-    /// Whether there is none.
+    /// Whether the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
@@ -148,8 +158,8 @@ impl HeaderNames {
     }
 }
 
-/// A bit for the sum of a name's length and its last byte.
-pub(crate) fn mark(name: &[u8]) -> u64 {
+/// One of 64 bits, chosen by a name's length and last byte: a small Bloom filter over names.
+pub(crate) fn fingerprint(name: &[u8]) -> u64 {
     let last = name.last().copied().map_or(0, usize::from);
     1 << (name.len().wrapping_add(last) % 64)
 }
@@ -169,7 +179,7 @@ pub fn is_token(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
-/// Takes the optional white space of RFC 9110 section 5.6.3 off both ends.
+/// The value without optional white space (RFC 9110 section 5.6.3) at its ends.
 #[must_use]
 pub fn trim_ows(mut value: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {

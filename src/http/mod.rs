@@ -1,9 +1,10 @@
-//! HTTP messages: what a decision reads of them, and how they are changed.
+//! HTTP messages: what a decision reads of them, and the changes it makes to them.
 
+pub mod authority;
 pub mod cacheability;
 pub mod cookie;
 pub mod edit;
-pub mod few;
 pub mod header;
+pub mod multimap;
 pub mod origin;
 pub mod request;

@@ -1,60 +1,63 @@
-//! A request as the decision sees it: host, path and query taken apart once, the rest read when asked for.
+//! A request as a decision reads it. Each part is read from the host or parsed at most once, however many rules ask.
 
 use std::borrow::Cow;
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::rc::Rc;
 
-use crate::environment::Ambient;
-use crate::http::cookie::{self, Scheme};
-use crate::http::few::Few;
-use crate::http::header::Headers;
-use crate::route::scope::normalized_host;
+use strum::VariantArray;
 
-/// A borrowed view of one request.
+use super::authority::normalized_host;
+use super::cookie::{self, Scheme};
+use super::header::{Headers, join};
+use super::multimap::Multimap;
+use crate::environment::{Claim, Environment};
+
+/// A borrowed view of one request and its environment.
 #[derive(Debug)]
-pub struct Request<'h, H: ?Sized, A> {
-    /// All its headers, pseudo-headers among them.
-    pub headers: &'h H,
-    /// The host, normalized.
-    pub host: Cow<'h, [u8]>,
+pub struct Request<'h, H: ?Sized, E> {
+    headers: &'h H,
+    environment: &'h E,
+    host: Cow<'h, [u8]>,
     target: OnceCell<Target<'h>>,
-    /// What else a decision may ask for.
-    pub ambient: &'h A,
+    header_fields: OnceCell<Multimap<'h>>,
+    cookies: OnceCell<Option<Multimap<'h>>>,
+    query_params: OnceCell<Multimap<'h>>,
+    claims: RefCell<BTreeMap<String, Option<Rc<Claim>>>>,
+    client_address: OnceCell<Option<IpAddr>>,
+    now: OnceCell<u64>,
     exceeded: Cell<Limits>,
 }
 
-/// What Envoy routes on, and its query.
+/// The path that Envoy routes on, and the query.
 #[derive(Debug, Clone, Copy)]
 struct Target<'h> {
     path: &'h [u8],
     query: &'h [u8],
 }
 
-/// What a client can send too much of: it is not read then, and that is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A limit on what is read of a request. What exceeds the limit is not read, and is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "lowercase")]
 pub enum Limit {
-    /// [`MAX_BYTES`](crate::http::cookie::MAX_BYTES) and [`MAX_PAIRS`](crate::http::cookie::MAX_PAIRS).
+    /// [`MAX_BYTES`](crate::http::cookie::MAX_BYTES) and [`MAX_PAIRS`](crate::http::cookie::MAX_PAIRS) of cookies.
     Cookies,
-    /// [`MAX_VALUE`](crate::identity::overrides::MAX_VALUE) of an override.
+    /// [`MAX_VALUE`](crate::identity::overrides::MAX_VALUE) bytes of an override.
     Override,
-    /// [`REGEX_MAX_VALUE`](crate::route::matching::REGEX_MAX_VALUE).
+    /// [`REGEX_MAX_VALUE`](crate::route::matching::REGEX_MAX_VALUE) bytes of a value that a regex matches.
     Regex,
 }
 
 impl Limit {
-    const ALL: [Limit; 3] = [Limit::Cookies, Limit::Override, Limit::Regex];
-
     /// The limit's name in metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Limit::Cookies => "cookies",
-            Limit::Override => "override",
-            Limit::Regex => "regex",
-        }
+        self.into()
     }
 }
 
-/// Some of the limits, each once.
+/// A set of limits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limits(u8);
 
@@ -63,53 +66,78 @@ impl Limits {
         1 << limit as u8
     }
 
-    /// These and one more.
+    /// This set and one more limit.
     #[must_use]
     pub fn with(self, limit: Limit) -> Self {
         Limits(self.0 | Limits::bit(limit))
     }
 
-    /// Whether this is one of them.
+    /// Whether the limit is in the set.
     #[must_use]
     pub fn contains(self, limit: Limit) -> bool {
         self.0 & Limits::bit(limit) != 0
     }
 
-    /// Whether there is none.
+    /// Whether the set is empty.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Each of them.
+    /// Each limit of the set.
     pub fn iter(self) -> impl Iterator<Item = Limit> {
-        Limit::ALL.into_iter().filter(move |limit| self.contains(*limit))
+        let all = Limit::VARIANTS.iter().copied();
+        all.filter(move |limit| self.contains(*limit))
     }
 }
 
 /// What a browser does with a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FetchMode {
-    /// It becomes a part of a page that is there: a script, an image, an API call.
+    /// The response becomes a part of a page: a script, an image, an API call.
     SubResource,
-    /// It becomes a page, or the client did not say.
+    /// The response becomes a page, or the client did not say.
     Other,
 }
 
-impl<'h, H: Headers + ?Sized, A: Ambient> Request<'h, H, A> {
-    /// A request of these headers. A host that is missing is empty.
+impl<'h, H: Headers + ?Sized, E: Environment> Request<'h, H, E> {
+    /// A request of these headers. A missing host counts as empty.
     #[must_use]
-    pub fn new(headers: &'h H, ambient: &'h A) -> Self {
+    pub fn new(headers: &'h H, environment: &'h E) -> Self {
         Request {
             headers,
+            environment,
             host: normalized_host(headers.first(":authority").unwrap_or_default()),
             target: OnceCell::new(),
-            ambient,
+            header_fields: OnceCell::new(),
+            cookies: OnceCell::new(),
+            query_params: OnceCell::new(),
+            claims: RefCell::default(),
+            client_address: OnceCell::new(),
+            now: OnceCell::new(),
             exceeded: Cell::default(),
         }
     }
 
-    /// The path that Envoy routes on, without its query. One that is missing (a `CONNECT` has none) is empty.
+    /// All headers, pseudo-headers among them.
+    #[must_use]
+    pub fn headers(&self) -> &'h H {
+        self.headers
+    }
+
+    /// The normalized host.
+    #[must_use]
+    pub fn host(&self) -> &[u8] {
+        &self.host
+    }
+
+    /// The method, as the client sent it.
+    #[must_use]
+    pub fn method(&self) -> &'h [u8] {
+        self.headers.first(":method").unwrap_or_default()
+    }
+
+    /// The path that Envoy routes on, without its query. A missing path (`CONNECT` has none) counts as empty.
     #[must_use]
     pub fn path(&self) -> &'h [u8] {
         self.target().path
@@ -119,15 +147,65 @@ impl<'h, H: Headers + ?Sized, A: Ambient> Request<'h, H, A> {
         *self.target.get_or_init(|| Target::of(self.headers))
     }
 
-    /// The values of a cookie, in the order of arrival; none at all where there are too many cookies.
-    pub fn cookies(&self, name: &str) -> Few<&'h [u8]> {
-        cookie::values(self.headers, name).unwrap_or_else(|| {
-            self.exceed(Limit::Cookies);
-            Few::default()
-        })
+    /// The value of a header, its lines joined with a comma. None if the header is absent.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<Cow<'h, [u8]>> {
+        let fields = self.header_fields.get_or_init(|| self.headers.all().collect());
+        join(fields.values(name))
     }
 
-    /// Notes that something was not read, as it is too much.
+    /// The values of a cookie in the order of arrival. None at all if the cookies exceed the limit.
+    pub fn cookies<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'h [u8]> + 'a {
+        let cookies = self.cookies.get_or_init(|| {
+            let cookies = cookie::parse(self.headers);
+            if cookies.is_none() {
+                self.exceed(Limit::Cookies);
+            }
+            cookies
+        });
+        cookies.iter().flat_map(|cookies| cookies.values(name))
+    }
+
+    /// The first value of a query parameter, not percent-decoded, as Envoy and Istio match it.
+    #[must_use]
+    pub fn query_param(&self, name: &str) -> Option<&'h [u8]> {
+        let params = self.query_params.get_or_init(|| self.target().params().collect());
+        params.values(name).next()
+    }
+
+    /// A claim of a JWT that the proxy verified.
+    #[must_use]
+    pub fn claim(&self, name: &str) -> Option<Rc<Claim>> {
+        let mut claims = self.claims.borrow_mut();
+        if let Some(known) = claims.get(name) {
+            return known.clone();
+        }
+        let claim = self.environment.claim(name).map(Rc::new);
+        claims.insert(name.to_owned(), claim.clone());
+        claim
+    }
+
+    /// The client's address, as far as Envoy trusts it.
+    #[must_use]
+    pub fn client_address(&self) -> Option<IpAddr> {
+        *self
+            .client_address
+            .get_or_init(|| self.environment.client_address())
+    }
+
+    /// The time in Unix seconds. The same for the whole request.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        *self.now.get_or_init(|| self.environment.now())
+    }
+
+    /// A random number, another one at each call.
+    #[must_use]
+    pub fn random(&self) -> u64 {
+        self.environment.random()
+    }
+
+    /// Records that a limit was exceeded.
     pub fn exceed(&self, limit: Limit) {
         self.exceeded.set(self.exceeded.get().with(limit));
     }
@@ -138,23 +216,7 @@ impl<'h, H: Headers + ?Sized, A: Ambient> Request<'h, H, A> {
         self.exceeded.get()
     }
 
-    /// The method, as it was sent.
-    #[must_use]
-    pub fn method(&self) -> &'h [u8] {
-        self.headers.first(":method").unwrap_or_default()
-    }
-
-    /// The first value of a query parameter, not decoded, as Envoy and Istio match it.
-    #[must_use]
-    pub fn query(&self, name: &str) -> Option<&'h [u8]> {
-        self.target().query.split(|b| *b == b'&').find_map(|pair| {
-            let eq = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
-            let (key, value) = pair.split_at_checked(eq)?;
-            (key == name.as_bytes()).then(|| value.get(1..).unwrap_or_default())
-        })
-    }
-
-    /// What a browser says that it will do with the response (Fetch Metadata Request Headers, W3C).
+    /// What a browser says that it will do with the response (W3C Fetch Metadata Request Headers).
     #[must_use]
     pub fn fetch_mode(&self) -> FetchMode {
         match self.headers.first("sec-fetch-mode") {
@@ -171,7 +233,7 @@ impl<'h, H: Headers + ?Sized, A: Ambient> Request<'h, H, A> {
             && self.headers.first("access-control-request-method").is_some()
     }
 
-    /// How the client came, as Envoy says.
+    /// The scheme of the client's request, as Envoy says.
     #[must_use]
     pub fn scheme(&self) -> Scheme {
         match self.headers.first("x-forwarded-proto") {
@@ -182,7 +244,6 @@ impl<'h, H: Headers + ?Sized, A: Ambient> Request<'h, H, A> {
 }
 
 impl<'h> Target<'h> {
-    #[inline(never)]
     fn of<H: Headers + ?Sized>(headers: &'h H) -> Self {
         let target = headers.first(":path").unwrap_or_default();
         let mark = target.iter().position(|b| *b == b'?');
@@ -192,44 +253,27 @@ impl<'h> Target<'h> {
         };
         Target { path, query }
     }
-}
 
-/// Undoes percent-encoding; a `%` that begins no escape stays.
-#[must_use]
-pub fn percent_decoded(value: &[u8]) -> Cow<'_, [u8]> {
-    if !value.contains(&b'%') {
-        return Cow::Borrowed(value);
+    /// Each query parameter's name and value. A parameter without a name is skipped.
+    fn params(self) -> impl Iterator<Item = (&'h [u8], &'h [u8])> {
+        let pairs = self.query.split(|b| *b == b'&').map(|pair| {
+            let eq = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
+            let (name, value) = pair.split_at_checked(eq).unwrap_or_default();
+            (name, value.get(1..).unwrap_or_default())
+        });
+        pairs.filter(|(name, _)| !name.is_empty())
     }
-    let mut decoded = Vec::with_capacity(value.len());
-    let mut rest = value;
-    while let Some((first, tail)) = rest.split_first() {
-        let escape = match (first, tail) {
-            (b'%', [high, low, after @ ..]) => hex(*high)
-                .zip(hex(*low))
-                .map(|(high, low)| (high << 4 | low, after)),
-            _ => None,
-        };
-        let (byte, after) = escape.unwrap_or((*first, tail));
-        decoded.push(byte);
-        rest = after;
-    }
-    Cow::Owned(decoded)
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    let value = char::from(digit).to_digit(16)?;
-    u8::try_from(value).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::environment::Still;
+    use crate::environment::FixedEnvironment;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
-    fn the_target_is_taken_apart() {
+    fn path_and_query_are_read_from_the_target() {
         for (target, path, a) in [
             ("/p?a=1", "/p", Some("1")),
             ("/p?b=0&a=1&a=2", "/p", Some("1")),
@@ -244,10 +288,10 @@ mod tests {
             ("", "", None),
         ] {
             let headers = [(":path", target)];
-            let still = Still::default();
+            let still = FixedEnvironment::default();
             let request = Request::new(headers.as_slice(), &still);
             assert_eq!(request.path(), path.as_bytes(), "{target:?}");
-            assert_eq!(request.query("a"), a.map(str::as_bytes), "{target:?}");
+            assert_eq!(request.query_param("a"), a.map(str::as_bytes), "{target:?}");
         }
     }
 
@@ -258,30 +302,11 @@ mod tests {
             ("origin", "https://a"),
             ("access-control-request-method", "PUT"),
         ];
-        assert!(Request::new(full.as_slice(), &Still::default()).is_preflight());
+        assert!(Request::new(full.as_slice(), &FixedEnvironment::default()).is_preflight());
         for missing in 0..full.len() {
             let mut some = full.to_vec();
             some.remove(missing);
-            assert!(!Request::new(some.as_slice(), &Still::default()).is_preflight());
-        }
-    }
-
-    #[test]
-    fn escapes_are_undone() {
-        for (value, expected) in [
-            ("v1%7E1", "v1~1"),
-            ("%7e", "~"),
-            ("%", "%"),
-            ("%4", "%4"),
-            ("%zz", "%zz"),
-            ("%+1", "%+1"),
-            ("a+b", "a+b"),
-        ] {
-            assert_eq!(
-                &*percent_decoded(value.as_bytes()),
-                expected.as_bytes(),
-                "{value:?}"
-            );
+            assert!(!Request::new(some.as_slice(), &FixedEnvironment::default()).is_preflight());
         }
     }
 }

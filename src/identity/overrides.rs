@@ -1,138 +1,152 @@
-//! Overrides: how a tester asks for a version, by name or by a signed token, and who may.
+//! Overrides: how a tester asks for a version, by name or by a signed token, and who may ask.
 //!
-//! It reads the header, then the query, then the cookie; the first that asks for something allowed counts.
+//! The header is read first, then the query, then the cookie. The first that asks for something allowed counts.
 
 use std::borrow::Cow;
-use std::rc::Rc;
+use std::sync::Arc;
 
-use crate::environment::Ambient;
+use percent_encoding::percent_decode;
+
+use super::pinning::Signing;
+use super::token::Token;
+use crate::environment::Environment;
 use crate::http::cookie::CookieTemplate;
 use crate::http::header::{HeaderName, Headers};
-use crate::http::request::{Limit, Request, percent_decoded};
-use crate::identity::pin::Signing;
-use crate::identity::token::Token;
+use crate::http::request::{Limit, Request};
 use crate::rollout::version::is_version_name;
-use crate::route::matching::Who;
+use crate::route::matching::Allow;
 
-/// The longest value that is read, in bytes: a few apps' tokens. A longer one asks for nothing.
+/// The longest value that is read, in bytes: the tokens of a few apps. A longer value asks for nothing.
 pub const MAX_VALUE: usize = 1024;
 
-/// What ends the cookie, by query.
+/// The query value that expires the override cookie.
 const OFF: &str = "off";
 
-/// Lets testers choose.
+/// How testers ask for a version.
 #[derive(Debug)]
 pub struct Override {
     /// The header that asks, for one app or for several.
     pub header: Option<HeaderName>,
-    /// The query parameter that asks; it is taken out of the path.
+    /// The query parameter that asks. The path goes upstream without this parameter.
     pub query: Option<String>,
     /// The session cookie that holds a token given by query.
     pub cookie: Option<CookieTemplate>,
-    /// Who may ask by a bare name; none: only signed tokens count.
-    pub allow: Option<Who>,
-    /// What verifies tokens.
-    pub signing: Option<Rc<Signing>>,
+    /// The requests that may ask by a bare name. None: only signed tokens count.
+    pub allow: Option<Allow>,
+    /// The keys that verify tokens.
+    pub signing: Option<Arc<Signing>>,
 }
 
 /// What a request asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Asked {
-    /// The name of a version, which the app may not have.
+    /// The name of a version. The app may not have this version.
     pub version: Option<String>,
-    /// What becomes of the cookie.
+    /// The change of the override cookie.
     pub cookie: Option<CookieChange>,
-    /// Whether something was asked for that was not granted.
+    /// Whether the request asked for something that was not granted.
     pub denied: bool,
 }
 
-/// What becomes of the cookie that holds a token.
+/// A change of the override cookie.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CookieChange {
-    /// It holds this token, which was verified.
-    Hold(String),
-    /// It ends.
-    End,
+    /// The cookie is set to this token, which was verified.
+    Set(String),
+    /// The cookie is expired.
+    Expire,
+}
+
+/// A version that a value asks for, and may.
+struct Grant {
+    version: String,
+    /// The token, unless the value is a bare name.
+    token: Option<String>,
 }
 
 impl Override {
-    /// What an allowed tester asks for in this app.
+    /// What the request asks for in this app.
     #[must_use]
-    #[inline(never)]
-    pub fn asked<H: Headers + ?Sized, A: Ambient>(&self, app: &str, request: &Request<'_, H, A>) -> Asked {
+    pub fn asked<H: Headers + ?Sized, E: Environment>(
+        &self,
+        app: &str,
+        request: &Request<'_, H, E>,
+    ) -> Asked {
         let by_header = self
             .header
             .as_ref()
-            .and_then(|name| request.headers.joined(name.as_str()));
-        let by_query = self
+            .and_then(|name| request.headers().joined(name.as_str()));
+        let by_query: Option<Cow<'_, [u8]>> = self
             .query
             .as_ref()
-            .and_then(|name| request.query(name))
-            .map(percent_decoded);
-        let held = || {
-            self.cookie
-                .as_ref()
-                .and_then(|cookie| request.cookies(&cookie.name).first().copied())
-        };
+            .and_then(|name| request.query_param(name))
+            .map(|value| percent_decode(value).into());
+        let held = || request.cookies(&self.cookie.as_ref()?.name).next();
         let off = by_query.as_deref() == Some(OFF.as_bytes());
         let asks = by_header.is_some() || (by_query.is_some() && !off);
-        if let Some((version, _)) = by_header.and_then(|value| self.grant(&value, app, request)) {
+        if let Some(grant) = by_header.and_then(|value| self.grant(&value, app, request)) {
             return Asked {
-                version: Some(version),
+                version: Some(grant.version),
                 ..Asked::default()
             };
         }
         if off {
             return Asked {
-                cookie: held().map(|_| CookieChange::End),
+                cookie: held().map(|_| CookieChange::Expire),
                 denied: asks,
                 ..Asked::default()
             };
         }
-        if let Some((version, token)) = by_query.and_then(|value| self.grant(&value, app, request)) {
-            let already = |token: &String| held() == Some(token.as_bytes());
-            let hold = token.filter(|token| self.cookie.is_some() && !already(token));
+        if let Some(grant) = by_query.and_then(|value| self.grant(&value, app, request)) {
+            let is_held = |token: &String| held() == Some(token.as_bytes());
+            let token = grant
+                .token
+                .filter(|token| self.cookie.is_some() && !is_held(token));
             return Asked {
-                version: Some(version),
-                cookie: hold.map(CookieChange::Hold),
+                version: Some(grant.version),
+                cookie: token.map(CookieChange::Set),
                 denied: false,
             };
         }
         let held = held();
-        let granted = held.and_then(|value| self.grant(value, app, request));
+        let grant = held.and_then(|value| self.grant(value, app, request));
         Asked {
-            denied: granted.is_none() && (asks || held.is_some()),
-            version: granted.map(|(version, _)| version),
+            denied: grant.is_none() && (asks || held.is_some()),
+            version: grant.map(|grant| grant.version),
             cookie: None,
         }
     }
 
-    /// The version that a value asks for, if it may, and the token if it is one.
-    fn grant<H: Headers + ?Sized, A: Ambient>(
+    /// The version that a value asks for. None if the value is malformed or asks for something that is not allowed.
+    fn grant<H: Headers + ?Sized, E: Environment>(
         &self,
         value: &[u8],
         app: &str,
-        request: &Request<'_, H, A>,
-    ) -> Option<(String, Option<String>)> {
+        request: &Request<'_, H, E>,
+    ) -> Option<Grant> {
         if value.len() > MAX_VALUE {
             request.exceed(Limit::Override);
             return None;
         }
-        let asked = named(std::str::from_utf8(value).ok()?, app)?;
+        let asked = member(std::str::from_utf8(value).ok()?, app)?;
         if !asked.contains('~') {
             let allowed = self.allow.as_ref().is_some_and(|allow| allow.includes(request));
-            return allowed.then(|| (asked.to_owned(), None));
+            return allowed.then(|| Grant {
+                version: asked.to_owned(),
+                token: None,
+            });
         }
         let (token, seal) = Token::parse(asked)?;
         self.signing.as_ref()?.keys.verify(app, &token, &seal).ok()?;
-        let lives = token.expires > request.ambient.now();
-        lives.then(|| (token.version.to_owned(), Some(token.written(&seal))))
+        (token.expires > request.now()).then(|| Grant {
+            version: token.version.to_owned(),
+            token: Some(token.encode(&seal)),
+        })
     }
 
-    /// The path as it goes upstream, where it carries the query parameter.
+    /// The path without the query parameter. None if the path does not have this parameter.
     #[must_use]
-    #[inline(never)]
-    pub fn cleaned_path<'a>(&self, path: &'a [u8]) -> Option<Cow<'a, str>> {
+    pub fn path_without_query<'a>(&self, path: &'a [u8]) -> Option<Cow<'a, str>> {
         let name = self.query.as_ref()?.as_bytes();
         let (before, query) = std::str::from_utf8(path).ok()?.split_once('?')?;
         let is_ours = |pair: &&str| pair.split('=').next().map(str::as_bytes) == Some(name);
@@ -148,14 +162,14 @@ impl Override {
     }
 }
 
-/// What a value asks for in an app: `v2` or a token for any app, or a member of a Structured Fields dictionary (RFC 9651
-/// section 3.2) such as `web-api="v2", cart="v1"`. A value that is neither asks for nothing.
+/// What a value asks for in an app: `v2` or a token for any app, or the app's member of a Structured Fields dictionary
+/// (RFC 9651 section 3.2) such as `web-api="v2", cart="v1"`. None for any other value.
 ///
-/// Two things are read more widely than in the RFC, as app names may begin with a digit and version names with
-/// anything: a key may begin with a digit, and a token with a digit, `.`, `_` or `-`. And one more narrowly: each member
-/// must be a version's name or a token, without parameters; one that is not makes the whole value ask for nothing.
+/// The syntax is wider than the RFC's in two points: a key may begin with a digit, as app names may, and a token with a
+/// digit, `.`, `_` or `-`, as version names may. The syntax is narrower in one point: each member must be a version's name
+/// or a token, without parameters. One other member makes the whole value malformed.
 #[must_use]
-pub fn named<'a>(value: &'a str, app: &str) -> Option<&'a str> {
+pub fn member<'a>(value: &'a str, app: &str) -> Option<&'a str> {
     let value = trimmed(value);
     if is_request(value) {
         return Some(value);
@@ -185,7 +199,7 @@ pub fn named<'a>(value: &'a str, app: &str) -> Option<&'a str> {
     }
 }
 
-/// A version's name, or what may be a token.
+/// Whether the text is a version's name or has the form of a token.
 fn is_request(text: &str) -> bool {
     is_version_name(text) || (text.contains('~') && text.split('~').all(is_version_name))
 }
@@ -204,6 +218,7 @@ fn is_key(key: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::environment::FixedEnvironment;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -237,7 +252,7 @@ mod tests {
             ("", None),
             (",", None),
         ] {
-            assert_eq!(named(value, "shop"), expected, "{value:?}");
+            assert_eq!(member(value, "shop"), expected, "{value:?}");
         }
     }
 
@@ -247,7 +262,7 @@ mod tests {
             header: None,
             query: Some("o".into()),
             cookie: None,
-            allow: Some(Who::Any),
+            allow: Some(Allow::Any),
             signing: None,
         };
         for (path, expected) in [
@@ -262,11 +277,31 @@ mod tests {
             ("/o=v2", None),
         ] {
             assert_eq!(
-                by_query.cleaned_path(path.as_bytes()).as_deref(),
+                by_query.path_without_query(path.as_bytes()).as_deref(),
                 expected,
                 "{path:?}"
             );
         }
-        assert_eq!(by_query.cleaned_path(b"/\xff?o=v2"), None);
+        assert_eq!(by_query.path_without_query(b"/\xff?o=v2"), None);
+    }
+
+    #[test]
+    fn a_value_is_read_up_to_the_limit() {
+        let by_header = Override {
+            header: HeaderName::new("x-override"),
+            query: None,
+            cookie: None,
+            allow: Some(Allow::Any),
+            signing: None,
+        };
+        for (length, expected) in [(MAX_VALUE, Some("v2")), (MAX_VALUE + 1, None)] {
+            let value = format!("{:>length$}", "v2");
+            let headers = [("x-override", value)];
+            let environment = FixedEnvironment::default();
+            let request = Request::new(headers.as_slice(), &environment);
+            let asked = by_header.asked("shop", &request);
+            assert_eq!(asked.version.as_deref(), expected, "{length}");
+            assert_eq!(request.exceeded().contains(Limit::Override), expected.is_none());
+        }
     }
 }

@@ -1,25 +1,25 @@
-//! Seals: what proves that a pin or a token was made by a holder of a key.
+//! Seals: the proof that a holder of a key made a pin or a token.
 //!
-//! A seal is `KEYID~MAC`: the key's id, and the first 128 bits of HMAC-SHA-256 (RFC 2104) over what is sealed, in
-//! base64url without padding (RFC 4648 section 5). This module knows keys and bytes, and not what is sealed.
+//! A seal is `KEYID~MAC`: the key's id, and the first 128 bits of HMAC-SHA-256 (RFC 2104) over the sealed text, in
+//! base64url without padding (RFC 4648 section 5). This module knows keys and bytes, and not what they seal.
 
 use std::fmt;
 
-use ctutils::CtEq;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac as _};
 use sha2::Sha256;
 
-/// The shortest key, in bytes: what SHA-256 gives out (RFC 2104 section 3).
+use crate::rollout::version::is_version_name;
+
+/// The length of the shortest key in bytes: the output length of SHA-256 (RFC 2104 section 3).
 pub const KEY_MIN_LENGTH: usize = 32;
 
 type Mac = [u8; 16];
 
-/// The letters of base64url, each at its number.
-const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-/// Something that can be sealed: what its MAC is over.
+/// A value that can be sealed.
 pub trait Sealed {
-    /// Writes it, with the app that it is for and the key that seals it. No two things may write the same.
+    /// Writes the text that the MAC covers, for an app and a key. No two values may write the same text.
     fn write(&self, app: &str, key_id: &str, out: &mut String);
 }
 
@@ -30,18 +30,18 @@ pub struct Keys {
     others: Vec<Key>,
 }
 
-/// A key: its id, and HMAC's state after it has taken the key's bytes.
+/// A signing key: its id, and the HMAC state after the key's bytes.
 pub struct Key {
     id: String,
     state: Hmac<Sha256>,
 }
 
-/// Why a seal proves nothing.
+/// Why a seal does not verify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unproven {
-    /// It names a key that is not here.
+pub enum SealError {
+    /// The seal names a key that is not configured.
     UnknownKey,
-    /// Its MAC is another.
+    /// The MAC differs.
     Forged,
 }
 
@@ -58,22 +58,20 @@ impl Key {
         })
     }
 
-    /// What it is called.
+    /// The key's id.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The MAC over something that is sealed for an app.
-    fn mac(&self, app: &str, what: &impl Sealed) -> Mac {
+    /// The HMAC state after a value that is sealed for an app.
+    fn state(&self, app: &str, value: &impl Sealed) -> Hmac<Sha256> {
         // App, version and key id have at most 63 bytes each; most are short.
         let mut message = String::with_capacity(96);
-        what.write(app, &self.id, &mut message);
+        value.write(app, &self.id, &mut message);
         let mut state = self.state.clone();
         state.update(message.as_bytes());
-        let full = state.finalize().into_bytes();
-        // It has twice as many bytes, so that none is ever missing.
-        full.first_chunk().copied().unwrap_or_default()
+        state
     }
 }
 
@@ -87,7 +85,7 @@ impl fmt::Debug for Key {
 }
 
 impl Keys {
-    /// At least one key.
+    /// A set of keys. None without a key.
     #[must_use]
     pub fn new(keys: Vec<Key>) -> Option<Self> {
         let mut keys = keys.into_iter();
@@ -97,33 +95,34 @@ impl Keys {
         })
     }
 
-    /// Seals something for an app.
+    /// The seal of a value for an app, by the first key.
     #[must_use]
-    pub fn seal(&self, app: &str, what: &impl Sealed) -> Seal<'_> {
+    pub fn seal(&self, app: &str, value: &impl Sealed) -> Seal<'_> {
+        let full = self.first.state(app, value).finalize().into_bytes();
         Seal {
             key_id: &self.first.id,
-            mac: self.first.mac(app, what),
+            // SHA-256 has twice as many bytes as a MAC here.
+            mac: full.first_chunk().copied().unwrap_or_default(),
         }
     }
 
-    /// Whether the seal proves that a key's holder made this for this app. Takes the same time for every MAC.
+    /// Verifies in constant time that a holder of a key sealed this value for this app.
     ///
     /// # Errors
-    /// Why it does not.
-    pub fn verify(&self, app: &str, what: &impl Sealed, seal: &Seal<'_>) -> Result<(), Unproven> {
+    /// Why the seal does not verify.
+    pub fn verify(&self, app: &str, value: &impl Sealed, seal: &Seal<'_>) -> Result<(), SealError> {
         let mut all = std::iter::once(&self.first).chain(&self.others);
         let key = all
             .find(|key| key.id == seal.key_id)
-            .ok_or(Unproven::UnknownKey)?;
-        if key.mac(app, what).ct_eq(&seal.mac).to_bool() {
-            Ok(())
-        } else {
-            Err(Unproven::Forged)
-        }
+            .ok_or(SealError::UnknownKey)?;
+        let state = key.state(app, value);
+        state
+            .verify_truncated_left(&seal.mac)
+            .map_err(|_| SealError::Forged)
     }
 }
 
-/// A seal, which is written as `KEYID~MAC`.
+/// A seal, written as `KEYID~MAC`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seal<'a> {
     key_id: &'a str,
@@ -131,69 +130,25 @@ pub struct Seal<'a> {
 }
 
 impl<'a> Seal<'a> {
-    /// Reads the two parts.
+    /// The seal of its two parts. None if either part is malformed.
     #[must_use]
     pub fn parse(key_id: &'a str, mac: &str) -> Option<Self> {
-        let mac = read(mac.as_bytes().try_into().ok()?)?;
-        crate::rollout::version::is_version_name(key_id).then_some(Seal { key_id, mac })
+        let mut bytes = Mac::default();
+        let length = URL_SAFE_NO_PAD.decode_slice(mac, &mut bytes).ok()?;
+        let well_formed = length == bytes.len() && is_version_name(key_id);
+        well_formed.then_some(Seal { key_id, mac: bytes })
     }
 
-    /// Adds it to a text, as it is written.
+    /// Appends the seal to a text.
     pub fn write(&self, out: &mut String) {
-        let letters = written(&self.mac);
-        let mac = std::str::from_utf8(&letters).unwrap_or_default();
-        out.extend([self.key_id, "~", mac]);
+        out.extend([self.key_id, "~"]);
+        URL_SAFE_NO_PAD.encode_string(self.mac, out);
     }
 
-    /// The id of the key that it says made it.
+    /// The id of the key that the seal names.
     #[must_use]
     pub fn key_id(&self) -> &'a str {
         self.key_id
-    }
-}
-
-/// A MAC's letters: six bits each, and four bits of nothing behind them all.
-///
-/// A seal that is written is on its way to a client, and one that is read came from there: neither is a secret that the
-/// time it takes could tell of.
-fn written(mac: &Mac) -> [u8; 22] {
-    let (threes, last) = mac.as_chunks();
-    let ends = [last.first().copied().unwrap_or_default(), 0, 0];
-    let mut letters = [0; 24];
-    for (four, [a, b, c]) in letters
-        .as_chunks_mut()
-        .0
-        .iter_mut()
-        .zip(threes.iter().chain([&ends]))
-    {
-        let bits = u32::from_be_bytes([0, *a, *b, *c]);
-        *four = [18, 12, 6, 0].map(|behind| {
-            let six = (bits >> behind) % 64;
-            LETTERS.get(six as usize).copied().unwrap_or_default()
-        });
-    }
-    *letters.first_chunk().unwrap_or(&[0; 22])
-}
-
-/// The MAC of these letters, if it would be written so.
-fn read(letters: &[u8; 22]) -> Option<Mac> {
-    let [letters @ .., last] = letters;
-    let bits = letters
-        .iter()
-        .try_fold(0, |bits, letter| Some((bits << 6) | u128::from(number(*letter)?)))?;
-    let last = number(*last)?;
-    (last % 16 == 0).then(|| ((bits << 2) | u128::from(last / 16)).to_be_bytes())
-}
-
-/// A letter's place among all.
-fn number(letter: u8) -> Option<u8> {
-    match letter {
-        b'A'..=b'Z' => Some(letter - b'A'),
-        b'a'..=b'z' => Some(letter - b'a' + 26),
-        b'0'..=b'9' => Some(letter - b'0' + 52),
-        b'-' => Some(62),
-        b'_' => Some(63),
-        _ => None,
     }
 }
 
@@ -227,25 +182,15 @@ mod tests {
     fn a_mac_is_written_in_base64url() {
         let counted = std::array::from_fn(|i| i as u8);
         for (mac, letters) in [
-            (counted, b"AAECAwQFBgcICQoLDA0ODw"),
-            (counted.map(|i| (17 * i) ^ 15), b"Dx4tPEtaaXiHlqW0w9Lh8A"),
-            (counted.map(|i| 255 - i), b"__79_Pv6-fj39vX08_Lx8A"),
-            ([0xff; 16], b"_____________________w"),
+            (counted, "AAECAwQFBgcICQoLDA0ODw"),
+            (counted.map(|i| (17 * i) ^ 15), "Dx4tPEtaaXiHlqW0w9Lh8A"),
+            (counted.map(|i| 255 - i), "__79_Pv6-fj39vX08_Lx8A"),
+            ([0xff; 16], "_____________________w"),
         ] {
-            assert_eq!(&written(&mac), letters);
-            assert_eq!(read(letters), Some(mac));
+            let seal = Seal { key_id: "k", mac };
+            assert_eq!(seal.to_string(), format!("k~{letters}"));
+            assert_eq!(Seal::parse("k", letters), Some(seal));
         }
-    }
-
-    #[test]
-    fn each_letter_is_read_as_it_is_written() {
-        let numbers: Vec<_> = (0..=u8::MAX)
-            .filter_map(|letter| Some((number(letter)?, letter)))
-            .collect();
-        let mut sorted = numbers.clone();
-        sorted.sort_unstable();
-        let expected: Vec<_> = (0..).zip(LETTERS.iter().copied()).collect();
-        assert_eq!(sorted, expected);
     }
 
     #[test]
@@ -260,17 +205,17 @@ mod tests {
             (&old, &first, Ok(())),
             (&both, &first, Ok(())),
             (&turned, &first, Ok(())),
-            (&new, &first, Err(Unproven::UnknownKey)),
-            (&old, &second, Err(Unproven::UnknownKey)),
+            (&new, &first, Err(SealError::UnknownKey)),
+            (&old, &second, Err(SealError::UnknownKey)),
             (&both, &second, Ok(())),
             (&new, &second, Ok(())),
         ] {
             assert_eq!(keys.verify("a", &Text("x"), seal), expected);
         }
-        assert_eq!(old.verify("b", &Text("x"), &first), Err(Unproven::Forged));
-        assert_eq!(old.verify("a", &Text("y"), &first), Err(Unproven::Forged));
+        assert_eq!(old.verify("b", &Text("x"), &first), Err(SealError::Forged));
+        assert_eq!(old.verify("a", &Text("y"), &first), Err(SealError::Forged));
         let imposter = Keys::new(vec![key("k1", 3)]).unwrap();
-        assert_eq!(imposter.verify("a", &Text("x"), &first), Err(Unproven::Forged));
+        assert_eq!(imposter.verify("a", &Text("x"), &first), Err(SealError::Forged));
     }
 
     #[test]

@@ -1,25 +1,25 @@
-//! Override tokens: a version for a tester, signed and with an end.
+//! Override tokens: a version for a tester, signed and with an expiry time.
 //!
-//! Its value is `VERSION~EXPIRES~override~KEYID~MAC`, EXPIRES in Unix seconds.
+//! A token's value is `VERSION~EXPIRES~override~KEYID~MAC`, EXPIRES in Unix seconds.
 
-use crate::identity::pin::decimal;
-use crate::identity::seal::{Seal, Sealed};
+use super::pin::decimal;
+use super::seal::{Seal, Sealed};
 use crate::rollout::version::is_version_name;
 
-/// What stands where a pin has its epoch, so that neither can be taken for the other.
+/// Stands where a pin has its epoch, so that neither can be taken for the other.
 const MARK: &str = "override";
 
-/// A token as it is written, without its seal.
+/// A token without its seal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Token<'a> {
     /// The version's name.
     pub version: &'a str,
-    /// When it ends, in Unix seconds.
+    /// When the token expires, in Unix seconds.
     pub expires: u64,
 }
 
 impl<'a> Token<'a> {
-    /// Reads a token and its seal.
+    /// The token of a value and its seal. None for a value that this filter would not have written.
     #[must_use]
     pub fn parse(value: &'a str) -> Option<(Self, Seal<'a>)> {
         let mut parts = value.split('~');
@@ -34,7 +34,7 @@ impl<'a> Token<'a> {
 
     /// The token's value with a seal.
     #[must_use]
-    pub fn written(&self, seal: &Seal<'_>) -> String {
+    pub fn encode(&self, seal: &Seal<'_>) -> String {
         format!("{}~{}~{MARK}~{seal}", self.version, self.expires)
     }
 }
@@ -61,7 +61,7 @@ mod tests {
             (token.version, token.expires, seal.key_id()),
             ("v2", 1_790_000_000, "k1")
         );
-        assert_eq!(token.written(&seal), value);
+        assert_eq!(token.encode(&seal), value);
         for bad in [
             "",
             "v2",

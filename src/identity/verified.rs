@@ -1,89 +1,83 @@
-//! Signed pins that held last, so that a client that comes again costs no signature: a browser asks for a page and then
-//! for all that the page is made of.
+//! A cache of signed pins that were verified, so that a returning client costs no signature: a browser asks for a page
+//! and then for all parts of the page.
 //!
-//! Only what held gets in, so that forgeries push nothing out. Values are compared in the same time wherever they differ,
-//! so that the time it takes tells nothing about a signature.
+//! Only verified pins enter the cache, so forged pins displace none. Values are compared in constant time, so that the
+//! time of a comparison tells nothing about a signature.
 
-use std::cell::RefCell;
 use std::fmt;
+use std::sync::Mutex;
 
-use crate::identity::pin::Held;
 use crate::rollout::slots::Slot;
 use crate::rollout::version::VersionRef;
 
-/// How many are kept in each VM; each takes some 150 bytes.
-pub const PLACES: usize = 512;
+/// How many pins a cache keeps. Each takes some 150 bytes.
+pub const CAPACITY: usize = 512;
 
-/// The pins of all apps of a configuration.
+/// The verified pins of all apps of a configuration.
+///
+/// A thread that finds the cache locked treats the pin as not cached, and does not wait.
 #[derive(Default)]
-pub struct Recent(RefCell<Vec<Option<Entry>>>);
+pub struct PinCache(Mutex<Vec<Option<Entry>>>);
 
 struct Entry {
     app: String,
     value: Vec<u8>,
-    known: Known,
+    pin: VerifiedPin,
 }
 
-/// What is known of a pin that held.
+/// A pin whose seal verified, and whose epoch and version are the app's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known {
-    /// When it was made, in Unix seconds.
+pub struct VerifiedPin {
+    /// When the pin was issued, in Unix seconds.
     pub issued: u64,
-    /// The client's place.
+    /// The client's slot.
     pub slot: Slot,
-    /// The version it names, which is not retired.
+    /// The version that the pin names. The version is not retired.
     pub version: VersionRef,
 }
 
-impl Known {
-    /// The pin as it holds, at an age in seconds.
+impl PinCache {
+    /// The app's pin of this value, if it is cached.
     #[must_use]
-    pub fn held(self, age: u64) -> Held {
-        let Known { slot, version, .. } = self;
-        Held { version, slot, age }
-    }
-}
-
-impl Recent {
-    /// What is known of an app's pin.
-    #[must_use]
-    pub fn find(&self, app: &str, value: &[u8]) -> Option<Known> {
-        let places = self.0.borrow();
-        let entry = places.get(place(value))?.as_ref()?;
-        (entry.app == app && is_same(&entry.value, value)).then(|| entry.known.clone())
+    pub fn get(&self, app: &str, value: &[u8]) -> Option<VerifiedPin> {
+        let entries = self.0.try_lock().ok()?;
+        let entry = entries.get(bucket(value))?.as_ref()?;
+        (entry.app == app && is_same(&entry.value, value)).then(|| entry.pin.clone())
     }
 
-    /// Keeps an app's pin, in place of one that stands where it would.
-    pub fn keep(&self, app: &str, value: &[u8], known: Known) {
-        let mut places = self.0.borrow_mut();
-        if places.is_empty() {
-            places.resize_with(PLACES, || None);
+    /// Caches an app's pin in place of the pin in the same bucket.
+    pub fn insert(&self, app: &str, value: &[u8], pin: VerifiedPin) {
+        let Ok(mut entries) = self.0.try_lock() else {
+            return;
+        };
+        if entries.is_empty() {
+            entries.resize_with(CAPACITY, || None);
         }
-        if let Some(place) = places.get_mut(place(value)) {
-            *place = Some(Entry {
+        if let Some(entry) = entries.get_mut(bucket(value)) {
+            *entry = Some(Entry {
                 app: app.to_owned(),
                 value: value.to_vec(),
-                known,
+                pin,
             });
         }
     }
 }
 
 /// Never shows a pin.
-impl fmt::Debug for Recent {
+impl fmt::Debug for PinCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Recent").finish_non_exhaustive()
+        f.debug_struct("PinCache").finish_non_exhaustive()
     }
 }
 
-/// Where a pin stands. Its end is a part of a signature, which is as good as chance.
-fn place(value: &[u8]) -> usize {
+/// The bucket of a pin. The end of its value is a part of a signature, and so is evenly distributed.
+fn bucket(value: &[u8]) -> usize {
     let end = value.last_chunk().copied().unwrap_or_default();
-    // Fibonacci hashing: the upper bits of the product depend on all.
-    (u64::from_le_bytes(end).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - PLACES.ilog2())) as usize
+    // Fibonacci hashing: the upper bits of the product depend on all bits.
+    (u64::from_le_bytes(end).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - CAPACITY.ilog2())) as usize
 }
 
-/// Whether two values are the same, without stopping where they differ; by words, as it stands on the way of most requests.
+/// Whether two values are equal, in a time that depends on their lengths only. Compares words, as most requests come here.
 fn is_same(a: &[u8], b: &[u8]) -> bool {
     let ((a_words, a_rest), (b_words, b_rest)) = (a.as_chunks(), b.as_chunks());
     let words = a_words.iter().zip(b_words);
@@ -94,7 +88,7 @@ fn is_same(a: &[u8], b: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::rc::Rc;
+    use std::sync::Arc;
 
     use super::*;
     use crate::rollout::slots::Share;
@@ -102,11 +96,11 @@ mod tests {
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
-    fn known(issued: u64) -> Known {
-        Known {
+    fn pin(issued: u64) -> VerifiedPin {
+        VerifiedPin {
             issued,
             slot: Slot::new(7).unwrap(),
-            version: Rc::new(Version {
+            version: Arc::new(Version {
                 name: "v1".to_owned(),
                 label: "v1".to_owned(),
                 state: State::Active,
@@ -118,33 +112,33 @@ mod tests {
     }
 
     #[test]
-    fn only_the_very_pin_of_the_very_app_is_known() {
-        let recent = Recent::default();
+    fn only_the_very_pin_of_the_very_app_is_pin() {
+        let cache = PinCache::default();
         let value = b"v1~1790000000~0~7~k1~tjthK6xHU0lP99phOIElrw";
-        assert_eq!(recent.find("shop", value), None);
-        recent.keep("shop", value, known(1));
-        assert_eq!(recent.find("shop", value), Some(known(1)));
-        assert_eq!(recent.find("cart", value), None);
+        assert_eq!(cache.get("shop", value), None);
+        cache.insert("shop", value, pin(1));
+        assert_eq!(cache.get("shop", value), Some(pin(1)));
+        assert_eq!(cache.get("cart", value), None);
         for i in 0..value.len() {
             let mut other = value.to_vec();
             other[i] ^= 1;
-            assert_eq!(recent.find("shop", &other), None, "{i}");
-            assert_eq!(recent.find("shop", &value[i + 1..]), None, "{i}");
+            assert_eq!(cache.get("shop", &other), None, "{i}");
+            assert_eq!(cache.get("shop", &value[i + 1..]), None, "{i}");
         }
     }
 
     #[test]
     fn there_are_only_so_many_and_the_last_stay() {
-        let recent = Recent::default();
+        let cache = PinCache::default();
         let values: Vec<_> = (0..10_000_u64).map(|i| format!("v1~{i}~{i:08}")).collect();
         for (value, issued) in values.iter().zip(0..) {
-            recent.keep("shop", value.as_bytes(), known(issued));
-            assert_eq!(recent.find("shop", value.as_bytes()), Some(known(issued)));
+            cache.insert("shop", value.as_bytes(), pin(issued));
+            assert_eq!(cache.get("shop", value.as_bytes()), Some(pin(issued)));
         }
         let left = values
             .iter()
-            .filter(|value| recent.find("shop", value.as_bytes()).is_some());
-        assert!((PLACES / 2..=PLACES).contains(&left.count()));
+            .filter(|value| cache.get("shop", value.as_bytes()).is_some());
+        assert!((CAPACITY / 2..=CAPACITY).contains(&left.count()));
     }
 
     #[test]

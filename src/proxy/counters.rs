@@ -1,15 +1,15 @@
-//! The counters of decided requests, each defined when it first counts, and from then on found without its name.
+//! The counters of decided requests. Each is defined when it first counts; later requests find its id without its name.
 
 use std::cell::RefCell;
 
 use super::host;
-use crate::config::Edge;
+use super::metrics::Metric;
+use crate::app::Edge;
 use crate::decision::{Decision, Reason};
-use crate::proxy::metrics::Metric;
 
-/// One configuration's counters in one VM.
+/// The counters of one configuration in one VM.
 pub(super) struct Counters {
-    /// Where each app's ids begin.
+    /// The index of each app's first id.
     starts: Vec<usize>,
     ids: RefCell<Vec<Option<u32>>>,
 }
@@ -51,8 +51,7 @@ impl Counters {
     }
 }
 
-/// The id of a decided request's counter, which the host is told of.
-#[inline(never)]
+/// The id of a decided request's counter.
 fn defined(decision: &Decision) -> Option<u32> {
     host::counter(&Metric::Requests {
         app: &decision.app.name,

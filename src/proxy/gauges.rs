@@ -1,45 +1,37 @@
-//! What the gauge of shares shows: the newest configuration, whoever else is still there.
+//! The gauges of shares, which show the newest configuration.
 //!
-//! Several configurations live in one VM at a time: those of other plugins, and, in a worker, old ones that serve their
-//! last streams. Each app belongs to the configuration that published it last; only that one may take its gauges back.
+//! Several configurations live in one VM at a time: those of other plugins and, in a worker, old configurations that serve
+//! their last streams. Each app belongs to the configuration that published it last. Only that configuration withdraws its
+//! gauges.
 //!
-//! Gauges are the process's, and Envoy's main thread has a VM too. It serves no stream, so that its configurations come and
-//! go as they should. A worker's may be kept alive by a stream, and Envoy takes such a one back into use without telling
-//! it: so a VM that has served a stream leaves the gauges to the others.
+//! Gauges belong to the process, and Envoy's main thread has a VM too. That VM serves no stream, so its configurations come
+//! and go with each update. A stream may keep a worker's configuration alive, and Envoy takes such a configuration back into
+//! use without a callback. So a VM that has served a stream leaves the gauges to the other VMs.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
-use crate::config::{App, Edge};
-use crate::proxy::metrics::Metric;
+use super::metrics::Metric;
+use crate::app::{App, Edge};
 
-/// Tells configurations apart: the root context's id.
+/// The id of a configuration's root context.
 pub type Owner = u32;
 
-/// A gauge's new value.
+/// The new value of a gauge.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Reading {
     /// [`Metric::ShareSlots`].
     pub name: String,
-    /// In slots.
+    /// The value in slots.
     pub slots: u32,
 }
 
-/// Which configuration each app's gauges belong to, in one VM.
+/// The configuration that each app's gauges belong to, in one VM.
 #[derive(Debug, Default)]
 pub struct Shares {
     apps: BTreeMap<String, Published>,
-    duty: Duty,
-}
-
-/// Who keeps the gauges.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Duty {
-    /// This VM does.
-    #[default]
-    Here,
-    /// The VMs that serve no stream do.
-    Elsewhere,
+    /// Whether this VM has served a stream.
+    serves: bool,
 }
 
 #[derive(Debug)]
@@ -49,12 +41,13 @@ struct Published {
 }
 
 impl Shares {
-    /// Notes that this VM serves streams.
+    /// Records that this VM serves streams.
     pub fn serve(&mut self) {
-        self.duty = Duty::Elsewhere;
+        self.serves = true;
     }
 
-    /// Takes a configuration's apps over. A version that is gone goes to 0, as do all of an app that is not enabled.
+    /// The gauges of a new configuration, which takes its apps over. A removed version goes to 0, as does every version of an
+    /// app that is not enabled.
     pub fn publish(&mut self, owner: Owner, edge: &Edge, now: u64) -> Vec<Reading> {
         let mut readings = Vec::new();
         for app in edge.apps() {
@@ -65,24 +58,27 @@ impl Shares {
             readings.extend(gone.map(|version| reading(&app.name, version, 0)));
             readings.extend(shown(app, now));
         }
-        self.on_duty(readings)
+        self.visible(readings)
     }
 
-    /// Shows those apps' shares anew that move, and that no newer configuration has taken over.
+    /// The gauges of the apps with a ramp that no newer configuration has taken over.
     pub fn refresh(&self, owner: Owner, edge: &Edge, now: u64) -> Vec<Reading> {
-        if self.duty == Duty::Elsewhere {
+        if self.serves {
             return Vec::new();
         }
-        let ours = |app: &&Rc<App>| {
+        let ours = |app: &&Arc<App>| {
             self.apps
                 .get(&app.name)
                 .is_some_and(|published| published.owner == owner)
         };
-        let moving = edge.apps().filter(|app| app.rollout.end().is_some()).filter(ours);
+        let moving = edge
+            .apps()
+            .filter(|app| app.schedule.end().is_some())
+            .filter(ours);
         moving.flat_map(|app| shown(app, now)).collect()
     }
 
-    /// Takes the gauges back of those apps that no newer configuration has taken over.
+    /// Sets the gauges to 0 of the apps that no newer configuration has taken over.
     pub fn withdraw(&mut self, owner: Owner) -> Vec<Reading> {
         let mut readings = Vec::new();
         self.apps.retain(|app, published| {
@@ -91,22 +87,19 @@ impl Shares {
             }
             published.owner != owner
         });
-        self.on_duty(readings)
+        self.visible(readings)
     }
 
-    fn on_duty(&self, readings: Vec<Reading>) -> Vec<Reading> {
-        match self.duty {
-            Duty::Here => readings,
-            Duty::Elsewhere => Vec::new(),
-        }
+    fn visible(&self, readings: Vec<Reading>) -> Vec<Reading> {
+        if self.serves { Vec::new() } else { readings }
     }
 }
 
-/// An app's shares at a time, in Unix seconds.
+/// An app's gauges at a time in Unix seconds.
 fn shown(app: &App, now: u64) -> impl Iterator<Item = Reading> {
     app.versions.iter().map(move |version| {
         let slots = if app.enabled {
-            app.rollout.share(version, || now).slots()
+            app.schedule.share(version, || now).slots()
         } else {
             0
         };
@@ -124,12 +117,12 @@ fn reading(app: &str, version: &str, slots: u32) -> Reading {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Nowhere, Role};
+    use crate::config::{Config, NoProxyInfo, Role};
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn edge(json: &str) -> Edge {
-        match Config::parse(json.as_bytes(), &Nowhere).unwrap().role {
+        match Config::parse(json.as_bytes(), &NoProxyInfo).unwrap().role {
             Role::Edge(edge) => edge,
             Role::Workload(_) => panic!("not an edge"),
         }
@@ -151,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_configuration_has_the_gauges() {
+    fn the_gauges_show_the_newest_configuration() {
         let first = edge(
             r#"{"apps": [
                 {"name": "a", "hosts": ["a"], "versions": [{"name": "v1"}, {"name": "v2", "weight": 10}]},
@@ -181,7 +174,7 @@ mod tests {
                 ("a v3".into(), 1_000)
             ]
         );
-        // The first is done at last: it has b alone, a is the third's.
+        // The first configuration still has the app b; the app a belongs to the third.
         assert_eq!(shown(shares.withdraw(1)), [("b v1".into(), 0)]);
         assert_eq!(shown(shares.withdraw(1)), []);
         assert_eq!(

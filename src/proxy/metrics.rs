@@ -1,12 +1,12 @@
-//! What is counted, and the names under which Envoy keeps it.
+//! The metrics, and their names in Envoy.
 //!
-//! Proxy-Wasm metrics have no labels. A label is written into the name as `TAG=.=VALUE;.;`, and one tag rule of Envoy's
-//! per label, `(TAG=\.=(.*?);\.;)`, takes it out again. Only configured names enter a name, never a client's bytes.
+//! Proxy-Wasm metrics have no labels. A label is written into the name as `TAG=.=VALUE;.;`, and one of Envoy's tag rules per
+//! label, `(TAG=\.=(.*?);\.;)`, extracts it again. A name contains only configured names, never a client's bytes.
 
 /// A counter or gauge with its labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Metric<'a> {
-    /// Counts requests that the edge decided.
+    /// Counts decided requests.
     Requests {
         /// The app's name.
         app: &'a str,
@@ -15,25 +15,25 @@ pub enum Metric<'a> {
         /// [`Reason::as_str`](crate::decision::Reason::as_str).
         reason: &'static str,
     },
-    /// Counts requests whose pins did not hold.
+    /// Counts requests whose pins were rejected.
     PinsRejected {
         /// The app's name.
         app: &'a str,
         /// [`Rejection::as_str`](crate::identity::pin::Rejection::as_str).
         cause: &'static str,
     },
-    /// Counts requests of which something was not read, as it was too much.
+    /// Counts requests that exceeded a limit.
     LimitsExceeded {
         /// The app's name.
         app: &'a str,
         /// [`Limit::as_str`](crate::http::request::Limit::as_str).
         cause: &'static str,
     },
-    /// Counts responses whose upstream says that it is another version than the one decided.
+    /// Counts responses whose upstream says that another version than the decided one served.
     VersionMismatch {
         /// The app's name.
         app: &'a str,
-        /// The name of the version decided.
+        /// The name of the decided version.
         version: &'a str,
     },
     /// Counts ejections of a version.
@@ -45,10 +45,10 @@ pub enum Metric<'a> {
     },
     /// Counts mirrored requests at a workload.
     Mirrored {
-        /// [`Outcome::as_str`](crate::workload::Outcome::as_str).
+        /// [`MirrorOutcome::as_str`](crate::workload::MirrorOutcome::as_str).
         outcome: &'static str,
     },
-    /// Shows a version's share in slots, 0 to 100,000: the only gauge.
+    /// A version's share in slots, 0 to 100,000. This is the only gauge.
     ShareSlots {
         /// The app's name.
         app: &'a str,
@@ -58,7 +58,7 @@ pub enum Metric<'a> {
 }
 
 impl Metric<'_> {
-    /// The name that Envoy knows it by.
+    /// The name in Envoy.
     #[must_use]
     pub fn name(&self) -> String {
         match self {

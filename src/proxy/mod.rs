@@ -1,24 +1,20 @@
-//! The glue to a Proxy-Wasm host: read, ask the core, apply. No decision is made here.
+//! The Proxy-Wasm host: reads messages, asks the core for a decision, and applies it. No decision is made here.
 
-mod clock;
+pub mod claims;
 mod counters;
-#[expect(unsafe_code, reason = "what a host calls has a name of its own")]
-mod exports;
+mod environment;
 pub mod gauges;
+#[expect(unsafe_code, reason = "the SDK has no call that leaves the headers in place")]
+mod header_block;
+mod headers;
 mod host;
 pub mod metrics;
-#[expect(
-    unsafe_code,
-    reason = "the SDK has no call that leaves the headers where they are"
-)]
-mod pairs;
 mod root;
 mod stream;
-mod streams;
 
 use root::Root;
 
-/// Has the SDK make this filter's roots; a module's entry point calls it once.
+/// Registers the filter with the SDK. A module's entry point calls this once.
 pub fn start() {
     proxy_wasm::set_log_level(proxy_wasm::types::LogLevel::Info);
     proxy_wasm::set_root_context(|id| Box::new(Root::new(id)));

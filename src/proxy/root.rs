@@ -1,62 +1,50 @@
-//! One plugin configuration in one VM: takes it or refuses it, and hands it to each stream.
+//! One plugin configuration in one VM: accepts or refuses it, and hands it to each stream.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
 use log::{error, info, warn};
-use proxy_wasm::traits::{Context, RootContext};
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::ContextType;
 
-use super::clock::{self, Exact};
-use super::host::{self, World};
-use super::stream::Served;
-use super::streams;
-use crate::config::{App, Conduct, Config, Edge, Role};
-use crate::environment::Ambient;
-use crate::proxy::gauges::{Owner, Shares};
+use super::environment::Proxy;
+use super::gauges::{Owner, Shares};
+use super::host;
+use super::stream::{ActiveConfig, Stream};
+use crate::app::{App, Edge, Mode};
+use crate::config::{Config, Role};
+use crate::environment::Environment;
 use crate::rollout::version::VersionRef;
 use crate::workload::Workload;
 
 thread_local! {
-    /// Every configuration of this VM shows its shares here.
+    /// The gauges of all configurations of this VM.
     static SHARES: RefCell<Shares> = RefCell::default();
 }
 
 /// How often the gauges follow a ramp.
-const FOLLOW: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_secs(1);
 
 pub(super) struct Root {
     id: Owner,
-    served: Option<Rc<Served>>,
-    /// Whether a ramp is on its way, which the gauges follow.
-    ramps: bool,
-    /// Meanwhile, and where ejections are shared.
-    exact: Option<Exact>,
+    active: Option<Rc<ActiveConfig>>,
 }
 
 impl Root {
     pub(super) fn new(id: Owner) -> Self {
-        Root {
-            id,
-            served: None,
-            ramps: false,
-            exact: None,
-        }
+        Root { id, active: None }
     }
 
     fn edge(&self) -> Option<&Edge> {
-        self.served.as_ref()?.config.edge()
+        self.active.as_ref()?.config.edge()
     }
 
-    /// Has the clock kept as this configuration needs it from now on.
-    fn keep_time(&mut self) {
-        let end = self.edge().and_then(Edge::settled_at);
-        let ramps = end.is_some_and(|end| end > World.now());
-        let is_watched = |edge: &Edge| edge.apps().any(|app| app.outlier_detection.is_some());
-        let watched = self.edge().is_some_and(is_watched);
-        host::tick_every(if ramps { FOLLOW } else { Duration::ZERO });
-        self.ramps = ramps;
-        self.exact = (ramps || watched).then(Exact::new);
+    /// Starts the tick while a ramp is under way, and stops it otherwise.
+    fn schedule_tick(&self) {
+        let end = self.edge().and_then(Edge::ramps_end);
+        let is_ramping = end.is_some_and(|end| end > Proxy.now());
+        host::set_tick_period(if is_ramping { TICK } else { Duration::ZERO });
     }
 }
 
@@ -64,8 +52,7 @@ impl Context for Root {}
 
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
-        clock::stop();
-        let config = match Config::parse(&host::configuration(size), &World) {
+        let config = match Config::parse(&host::configuration(size), &Proxy) {
             Ok(config) => config,
             Err(errors) => {
                 for each in errors.iter() {
@@ -78,45 +65,41 @@ impl RootContext for Root {
         for warning in &config.warnings {
             warn!("{warning}");
         }
-        let served = Rc::new(Served::new(config));
-        streams::serve(self.id, served.clone());
-        self.served = Some(served);
+        self.active = Some(Rc::new(ActiveConfig::new(config)));
         if let Some(edge) = self.edge() {
-            host::show(SHARES.with_borrow_mut(|shares| shares.publish(self.id, edge, World.now())));
-            for watch in edge.apps().filter_map(|app| app.outlier_detection.as_ref()) {
-                watch.prepare(&World);
+            let now = Proxy.now();
+            host::set_gauges(SHARES.with_borrow_mut(|shares| shares.publish(self.id, edge, now)));
+            for detection in edge.apps().filter_map(|app| app.outlier_detection.as_ref()) {
+                detection.prepare(&Proxy);
             }
         }
-        self.keep_time();
+        self.schedule_tick();
         true
     }
 
     fn on_tick(&mut self) {
-        if let Some(edge) = self.edge().filter(|_| self.ramps) {
-            let now = World.now();
-            host::show(SHARES.with_borrow(|shares| shares.refresh(self.id, edge, now)));
-            if edge.settled_at().is_none_or(|end| end <= now) {
-                self.keep_time();
-            }
-        } else if !clock::on_tick() {
-            host::tick_every(Duration::ZERO);
+        if let Some(edge) = self.edge() {
+            let now = Proxy.now();
+            host::set_gauges(SHARES.with_borrow(|shares| shares.refresh(self.id, edge, now)));
         }
+        self.schedule_tick();
     }
-}
 
-/// Notes that this VM serves streams.
-#[inline(never)]
-pub(super) fn note_streams() {
-    SHARES.with_borrow_mut(Shares::serve);
+    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
+        SHARES.with_borrow_mut(Shares::serve);
+        Some(Box::new(Stream::new(self.active.clone())))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
 }
 
 impl Drop for Root {
     fn drop(&mut self) {
-        streams::forget(self.id);
-        clock::stop();
-        // While a thread ends, its shares may be gone before its roots are.
+        // While a thread ends, the gauges may be destroyed before the roots.
         let readings = SHARES.try_with(|shares| shares.borrow_mut().withdraw(self.id));
-        host::show(readings.unwrap_or_default());
+        host::set_gauges(readings.unwrap_or_default());
     }
 }
 
@@ -127,13 +110,13 @@ fn summary(config: &Config) -> String {
     }
 }
 
-/// How many apps a log line names.
-const NAMED: usize = 10;
+/// The number of apps that a log line names.
+const MAX_NAMED: usize = 10;
 
 /// `web-api (v1 90%, v2 10%), cart (off: v1 100%), and 3 more`
 fn apps(edge: &Edge) -> String {
-    let mut apps: Vec<_> = edge.apps().take(NAMED).map(|app| describe(app)).collect();
-    match edge.apps().count().saturating_sub(NAMED) {
+    let mut apps: Vec<_> = edge.apps().take(MAX_NAMED).map(|app| describe(app)).collect();
+    match edge.apps().count().saturating_sub(MAX_NAMED) {
         0 if apps.is_empty() => apps.push("none".to_owned()),
         0 => {}
         more => apps.push(format!("and {more} more")),
@@ -147,10 +130,10 @@ fn describe(app: &App) -> String {
         None => format!("{version} {}%", version.share),
     };
     let versions: Vec<_> = app.versions.iter().map(version).collect();
-    let off = match (app.enabled, app.conduct) {
+    let off = match (app.enabled, app.mode) {
         (false, _) => "off: ",
-        (true, Conduct::Observe) => "observed: ",
-        (true, Conduct::Act) => "",
+        (true, Mode::Observe) => "observed: ",
+        (true, Mode::Enforce) => "",
     };
     format!("{} ({off}{})", app.name, versions.join(", "))
 }

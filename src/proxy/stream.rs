@@ -3,196 +3,177 @@
 use std::rc::Rc;
 
 use log::{info, warn};
+use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use super::counters::Counters;
-use super::host::{self, HostHeaders, World};
-use crate::config::{AccessLog, Config, Edge, Role};
-use crate::decision::{self, Agreement, Decision};
+use super::environment::Proxy;
+use super::headers::HostHeaders;
+use super::host;
+use super::metrics::Metric;
+use crate::app::Edge;
+use crate::config::{Config, Role};
+use crate::decision::{self, Decision};
 use crate::http::origin::{self, VIA_UPSTREAM};
-use crate::proxy::metrics::Metric;
 use crate::rollout::outlier::Change;
-use crate::workload::{Outcome, Workload};
+use crate::workload::{MirrorOutcome, Workload};
 
-/// A configuration and what counts under it.
-pub(super) struct Served {
+/// A configuration in use, and its counters.
+pub(super) struct ActiveConfig {
     pub(super) config: Config,
     counters: Option<Counters>,
 }
 
-impl Served {
+impl ActiveConfig {
     pub(super) fn new(config: Config) -> Self {
         let counters = config.edge().map(Counters::new);
-        Served { config, counters }
-    }
-
-    fn role(&self) -> &Role {
-        &self.config.role
+        ActiveConfig { config, counters }
     }
 
     fn count(&self, decision: &Decision) {
         if let Some(counters) = &self.counters {
             counters.count(decision);
-            if decision.rejected.is_some() || !decision.exceeded.is_empty() {
-                count_refused(decision);
-            }
+        }
+        let app = &decision.app.name;
+        if let Some(cause) = decision.rejection() {
+            let cause = cause.as_str();
+            host::count(&Metric::PinsRejected { app, cause });
+        }
+        for limit in decision.exceeded.iter() {
+            let cause = limit.as_str();
+            host::count(&Metric::LimitsExceeded { app, cause });
         }
     }
 }
 
+/// A stream. The configuration is None if the plugin never had a valid one.
 pub(super) struct Stream {
-    served: Option<Rc<Served>>,
+    active: Option<Rc<ActiveConfig>>,
     decision: Option<Decision>,
-    /// Whether the response says why it went where it went.
+    /// Whether the response explains the decision.
     explains: bool,
 }
 
 impl Stream {
-    pub(super) fn new(served: Option<Rc<Served>>) -> Self {
+    pub(super) fn new(active: Option<Rc<ActiveConfig>>) -> Self {
         Stream {
-            served,
+            active,
             decision: None,
             explains: false,
         }
     }
 
-    pub(super) fn on_request_headers(&mut self) -> Action {
+    fn decide(&mut self, active: &ActiveConfig, edge: &Edge) {
+        let headers = HostHeaders::request();
+        let decision = decision::decide(edge, &headers, &Proxy);
+        headers.apply(&decision::request_edits(edge, &headers, decision.as_ref()));
+        if let Some(decision) = &decision {
+            active.count(decision);
+            if edge.access_log {
+                host::set_filter_state("pinion_reason", decision.reason.as_str());
+                host::set_filter_state("pinion_app", &decision.app.name);
+            }
+        }
+        self.explains = decision::is_explained(edge, &headers, decision.as_ref(), &Proxy);
+        self.decision = decision;
+    }
+}
+
+impl Context for Stream {}
+
+impl HttpContext for Stream {
+    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
         #[cfg(feature = "panic-on-demand")]
         panic_on_demand();
-        let Some(served) = self.served.as_deref() else {
+        let Some(active) = self.active.clone() else {
             return Action::Continue;
         };
-        match served.role() {
+        match &active.config.role {
             Role::Edge(edge) => {
-                let headers = HostHeaders::request();
-                if let Some(decision) = decide(edge, &headers) {
-                    served.count(&decision);
-                    self.decision = Some(decision);
-                }
-                self.explains = decision::is_asked_why(edge, &headers, self.decision.as_ref(), &World);
+                self.decide(&active, edge);
                 Action::Continue
             }
-            Role::Workload(workload) if workload.mirror.is_some() => judge(workload),
-            Role::Workload(_) => Action::Continue,
+            Role::Workload(workload) => judge(workload),
         }
     }
 
-    pub(super) fn on_response_headers(&mut self) -> Action {
-        match (self.served.as_deref().map(Served::role), &self.decision) {
-            (Some(Role::Edge(_)), Some(decision)) => answered(decision),
-            (Some(Role::Workload(workload)), _) => stamp_served(workload),
-            _ => {}
+    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+        if let Some(decision) = &self.decision {
+            respond(decision);
+        } else if let Some(Role::Workload(workload)) = self.active.as_ref().map(|active| &active.config.role)
+        {
+            stamp_served(workload);
         }
         if self.explains {
-            explain(self.decision.as_ref());
+            let headers = HostHeaders::response();
+            if let Some(edit) = decision::explanation(self.decision.as_ref(), &headers) {
+                headers.apply_one(&edit);
+            }
         }
         Action::Continue
     }
 }
 
-fn decide(edge: &Edge, headers: &HostHeaders) -> Option<Decision> {
-    let decision = decision::decide(edge, headers, &World);
-    headers.apply(&decision::request_edits(edge, headers, decision.as_ref()));
-    if let Some(decision) = &decision
-        && edge.access_log == AccessLog::On
-    {
-        note(decision);
-    }
-    decision
-}
-
-/// For access logs.
-#[inline(never)]
-fn note(decision: &Decision) {
-    host::note("pinion_reason", decision.reason.as_str());
-    host::note("pinion_app", &decision.app.name);
-}
-
-/// Counts what of a request was not taken.
-#[inline(never)]
-fn count_refused(decision: &Decision) {
-    let app = &decision.app.name;
-    if let Some(cause) = decision.rejected {
-        let cause = cause.as_str();
-        host::count(&Metric::PinsRejected { app, cause });
-    }
-    for limit in decision.exceeded.iter() {
-        let cause = limit.as_str();
-        host::count(&Metric::LimitsExceeded { app, cause });
-    }
-}
-
-fn answered(decision: &Decision) {
+/// Handles the response to a decided request.
+fn respond(decision: &Decision) {
     let headers = HostHeaders::response();
     let code_details = origin::code_details(&headers, host::code_details);
-    let change = decision::note(decision, &code_details, || origin::status(&headers), &World);
-    if let Some(change) = change {
+    let status = || origin::status(&headers);
+    if let Some(change) = decision::record_outcome(decision, &code_details, status, &Proxy) {
         report(decision, change);
     }
-    if *code_details == *VIA_UPSTREAM {
-        stamp_decided(decision, &headers);
+    // A response that Envoy made itself says nothing about a version.
+    if *code_details != *VIA_UPSTREAM {
+        return;
+    }
+    let stamp = decision::stamp(decision, &headers);
+    headers.apply(&stamp.edits);
+    if stamp.is_mismatch {
+        host::count(&Metric::VersionMismatch {
+            app: &decision.app.name,
+            version: &decision.version.name,
+        });
     }
 }
 
-#[inline(never)]
+/// Logs and counts a change of a version's health.
 fn report(decision: &Decision, change: Change) {
     let (app, version) = (&decision.app.name, &decision.version.name);
     match change {
         Change::Ejected(seconds) => {
             host::count(&Metric::Ejections { app, version });
-            warn!("{app}: version {version} is ejected for {seconds} s: too many errors in a row");
+            warn!("{app}: version {version} is ejected for {seconds} s: too many consecutive errors");
         }
-        Change::Recovered => info!("{app}: version {version} is back"),
+        Change::Recovered => info!("{app}: version {version} has recovered"),
     }
 }
 
-fn stamp_decided(decision: &Decision, headers: &HostHeaders) {
-    let stamped = decision::stamp(decision, headers);
-    headers.apply(&stamped.edits);
-    if stamped.agreement == Agreement::Mismatch {
-        count_mismatch(decision);
-    }
-}
-
-#[inline(never)]
-fn count_mismatch(decision: &Decision) {
-    host::count(&Metric::VersionMismatch {
-        app: &decision.app.name,
-        version: &decision.version.name,
-    });
-}
-
-#[inline(never)]
+/// Tags or blocks a mirrored request at a workload.
 fn judge(workload: &Workload) -> Action {
+    if workload.mirror.is_none() {
+        return Action::Continue;
+    }
     let headers = HostHeaders::request();
-    let verdict = workload.judge(&headers, &World);
+    let verdict = workload.judge(&headers, &Proxy);
     headers.apply(&verdict.edits);
     if let Some(outcome) = verdict.outcome.as_str() {
         host::count(&Metric::Mirrored { outcome });
     }
-    if verdict.outcome == Outcome::Blocked {
-        host::answer_no_content();
+    if verdict.outcome == MirrorOutcome::Blocked {
+        host::reply_no_content();
         return Action::Pause;
     }
     Action::Continue
 }
 
-#[inline(never)]
-fn explain(decision: Option<&Decision>) {
-    let headers = HostHeaders::response();
-    if let Some(edit) = decision::explained(decision, &headers) {
-        headers.make(&edit);
-    }
-}
-
-#[inline(never)]
+/// Stamps a response of the workload's app.
 fn stamp_served(workload: &Workload) {
-    let Some(stamp) = workload.stamp() else {
+    let Some(stamp) = &workload.stamp else {
         return;
     };
     let headers = HostHeaders::response();
     if *origin::code_details(&headers, host::code_details) == *VIA_UPSTREAM {
-        headers.make(&stamp);
+        headers.apply_one(&stamp.edit());
     }
 }
 

@@ -1,4 +1,4 @@
-//! Versions and which slots they serve, over time and through failures.
+//! The versions of an app, and which slots each serves: over time, and while a version fails.
 
 pub mod outlier;
 pub mod ramp;

@@ -1,126 +1,89 @@
-//! Outlier detection of versions: one that fails is left alone for a while, and then tried by one request.
+//! Outlier detection of versions: a version that fails is ejected for a while, and then probed by one request.
 //!
-//! What is known of a version's health is shared by all workers of a proxy, in a [`Memory`] that may change under the
-//! hand. Names and meanings are those of Istio's `outlierDetection`; what differs is that a whole version is ejected, and
-//! that only one request at a time finds out whether it is back.
+//! The workers of a proxy share each version's health in a [`SharedStore`], which another worker may change at any time.
+//! Names and meanings are those of Istio's `outlierDetection`, with two differences: a whole version is ejected, and only
+//! one request at a time probes whether the version has recovered.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-
+use super::version::{Version, VersionRef};
+use crate::environment::SharedStore;
 use crate::http::origin::VIA_UPSTREAM;
-use crate::rollout::version::{Version, VersionRef};
-
-/// What the workers of a proxy share: values under keys, each with a mark that changes when the value does.
-pub trait Memory {
-    /// A value and its mark.
-    fn recall(&self, key: &str) -> Option<(Vec<u8>, u32)>;
-    /// Writes a value, if its mark is still that one.
-    ///
-    /// # Errors
-    /// Another was faster.
-    fn remember(&self, key: &str, value: &[u8], mark: Option<u32>) -> Result<(), Contended>;
-}
-
-/// Another worker was faster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Contended;
-
-/// A memory of this thread alone, for tools and tests; at first it is blank.
-#[derive(Debug, Default)]
-pub struct Local(RefCell<BTreeMap<String, (Vec<u8>, u32)>>);
-
-impl Memory for Local {
-    fn recall(&self, key: &str) -> Option<(Vec<u8>, u32)> {
-        self.0.borrow().get(key).cloned()
-    }
-
-    fn remember(&self, key: &str, value: &[u8], mark: Option<u32>) -> Result<(), Contended> {
-        let mut values = self.0.borrow_mut();
-        let known = values.get(key).map(|(_, mark)| *mark);
-        if mark.is_some() && mark != known {
-            return Err(Contended);
-        }
-        let next = known.map_or(1, |known| known.wrapping_add(1));
-        values.insert(key.to_owned(), (value.to_vec(), next));
-        Ok(())
-    }
-}
 
 /// When a version is ejected, and for how long.
 #[derive(Debug)]
 pub struct OutlierDetection {
-    /// So many gateway errors in a row; 0 for never.
+    /// The number of consecutive gateway errors that ejects a version; 0 for never.
     pub consecutive_gateway_errors: u32,
-    /// So many errors in a row; 0 for never.
+    /// The number of consecutive errors of any kind that ejects a version; 0 for never.
     pub consecutive_5xx_errors: u32,
-    /// How long, in seconds, times how often in a row it was ejected.
+    /// The duration of an ejection in seconds, multiplied by the number of consecutive ejections.
     pub base_ejection_time: u32,
-    /// How long at most, in seconds.
+    /// The longest duration of an ejection in seconds.
     pub max_ejection_time: u32,
-    /// By each version's index: where its state is kept and who takes its clients. The stable one has none.
-    pub wards: Vec<Option<Ward>>,
+    /// By each version's index: the version's key and fallback. None for the stable version.
+    pub watched: Vec<Option<WatchedVersion>>,
 }
 
 /// A version that may be ejected.
 #[derive(Debug)]
-pub struct Ward {
-    /// Where its state is kept.
+pub struct WatchedVersion {
+    /// The key of its health in the shared store.
     pub key: String,
-    /// Who takes its clients.
+    /// The version that serves its clients meanwhile.
     pub fallback: VersionRef,
 }
 
-/// How a request stands to a version.
+/// Whether a request may go to a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
-    /// It may go there.
-    Open(Attempt),
+    /// The request may go there.
+    Open(Probe),
     /// The version is ejected.
     Ejected,
 }
 
-/// What its response will say of the version.
+/// What a request's response tells about the version's health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Attempt {
-    /// An error counts, and a success ends the row.
-    Ordinary,
-    /// Whether the version is back; known by when the next may go, in Unix seconds.
+pub enum Probe {
+    /// An error counts, and a success resets the count.
+    Passive,
+    /// Whether an ejected version has recovered. The value identifies the trial: the time, in Unix seconds, from which on
+    /// another request may try.
     Trial(u64),
 }
 
-/// How a version did with a request.
+/// What a response says of the version that gave it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Performance {
-    /// It answered.
+pub enum Outcome {
+    /// The version answered without an error.
     Success,
-    /// It answered with an error of its own, such as 500.
+    /// The version answered with an error of its own, such as 500.
     ServerError,
-    /// It answered 502, 503 or 504, or the proxy could not reach it, or not in time.
+    /// The version answered 502, 503 or 504, or the proxy could not reach it, or not in time.
     GatewayError,
 }
 
-/// What a response changed.
+/// A change of a version's health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     /// The version is ejected, for so many seconds.
     Ejected(u32),
-    /// It is back.
+    /// The version serves its clients again.
     Recovered,
 }
 
-impl Performance {
-    /// Reads it off a response: where it came from, as Envoy's `response.code_details` say, and its status.
+impl Outcome {
+    /// The outcome of a response, from Envoy's `response.code_details` and the status.
     ///
-    /// None where the version had no part in it: what other filters answer (a fault that was injected, authorisation, a rate
-    /// limit), routes without an upstream, a circuit breaker that is open, a stream that took too long as a whole, which a
-    /// client that sends slowly brings about. gRPC's status is not looked at.
+    /// None if the version had no part in the response: other filters answered (an injected fault, authorization, a rate
+    /// limit), the route has no upstream, a circuit breaker is open, or the stream as a whole took too long, which a client
+    /// that sends slowly can cause. The gRPC status is not read.
     #[must_use]
     pub fn of(code_details: &[u8], status: impl FnOnce() -> Option<u16>) -> Option<Self> {
         if code_details == VIA_UPSTREAM {
             return Some(match status()? {
-                502..=504 => Performance::GatewayError,
-                500.. => Performance::ServerError,
-                _ => Performance::Success,
+                502..=504 => Outcome::GatewayError,
+                500.. => Outcome::ServerError,
+                _ => Outcome::Success,
             });
         }
         let has = |part: &[u8]| code_details.windows(part.len()).any(|window| window == part);
@@ -134,223 +97,230 @@ impl Performance {
             | b"upstream_per_try_idle_timeout" => true,
             details => details.starts_with(b"upstream_reset_before_response_started") && !has(b"overflow"),
         };
-        failed.then_some(Performance::GatewayError)
+        failed.then_some(Outcome::GatewayError)
     }
 }
 
-/// What is known of a version.
+/// The health of a version.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Health {
     gateway_errors: u32,
     server_errors: u32,
-    /// How often in a row it was ejected.
+    /// The number of consecutive ejections.
     ejections: u32,
-    /// When it may be tried, in Unix seconds; 0 while it is not ejected.
+    /// When the version may be probed, in Unix seconds; 0 while the version is not ejected.
     until: u64,
-    /// When it came back, in Unix seconds.
-    back: u64,
+    /// When the version recovered last, in Unix seconds.
+    recovered: u64,
 }
 
-/// How often a change is tried again that another worker's came before. What is lost then is one error of many.
+/// How often a write is retried after another worker's write. After that one error of many is lost.
 const TRIES: usize = 16;
 
 impl OutlierDetection {
-    fn ward(&self, version: &Version) -> Option<&Ward> {
-        self.wards.get(version.index)?.as_ref()
+    fn watched_version(&self, version: &Version) -> Option<&WatchedVersion> {
+        self.watched.get(version.index)?.as_ref()
     }
 
-    /// Makes sure that every version's state is there: the host does not create one atomically.
-    pub fn prepare(&self, memory: &impl Memory) {
-        for ward in self.wards.iter().flatten() {
-            if memory.recall(&ward.key).is_none() {
-                // Whoever comes first, what is written is the same.
-                let _ = memory.remember(&ward.key, &Health::default().written(), None);
+    /// Creates the health of every version in the store. Envoy does not create a key atomically, so that no request does.
+    pub fn prepare(&self, store: &impl SharedStore) {
+        for watched in self.watched.iter().flatten() {
+            if store.get(&watched.key).is_none() {
+                // All workers write the same value.
+                let _ = store.compare_and_set(&watched.key, &Health::default().encode(), None);
             }
         }
     }
 
-    /// Who takes a version's clients while it is ejected.
+    /// The version that serves a version's clients while it is ejected.
     #[must_use]
     pub fn fallback(&self, version: &Version) -> Option<&VersionRef> {
-        Some(&self.ward(version)?.fallback)
+        Some(&self.watched_version(version)?.fallback)
     }
 
-    /// Whether a request may go to a version at a time, in Unix seconds. None: the version is never ejected.
-    pub fn admit(&self, version: &Version, memory: &impl Memory, now: impl Fn() -> u64) -> Option<Admission> {
-        let ward = self.ward(version)?;
+    /// Whether a request may go to a version at a time in Unix seconds. None if the version is never ejected.
+    pub fn admit(
+        &self,
+        version: &Version,
+        store: &impl SharedStore,
+        now: impl Fn() -> u64,
+    ) -> Option<Admission> {
+        let watched = self.watched_version(version)?;
         for _ in 0..TRIES {
-            let (health, mark) = Health::recalled(memory, ward);
+            let (health, cas) = Health::load(store, watched);
             if health.until == 0 {
-                return Some(Admission::Open(Attempt::Ordinary));
+                return Some(Admission::Open(Probe::Passive));
             }
             let now = now();
-            // Both are whole seconds: the one that has begun does not count.
+            // Both are whole seconds; the second that has begun does not count.
             if now <= health.until {
                 return Some(Admission::Ejected);
             }
-            // The one that can write this goes. Should nobody hear of it again, another does after a while.
+            // The request whose write succeeds is the trial. If its response never comes, another request tries later.
             let until = now + u64::from(self.base_ejection_time);
-            let lent = Health { until, ..health };
-            if memory.remember(&ward.key, &lent.written(), mark).is_ok() {
-                return Some(Admission::Open(Attempt::Trial(until)));
+            let leased = Health { until, ..health };
+            if store.compare_and_set(&watched.key, &leased.encode(), cas).is_ok() {
+                return Some(Admission::Open(Probe::Trial(until)));
             }
         }
         Some(Admission::Ejected)
     }
 
-    /// Notes how a version did, at a time in Unix seconds. None: it had no part in the answer.
-    #[inline(never)]
-    pub fn note(
+    /// Records the outcome of a request at a time in Unix seconds, and returns the change of the version's health. An outcome
+    /// of None says that the version had no part in the response.
+    pub fn record_outcome(
         &self,
         version: &Version,
-        attempt: Attempt,
-        performance: Option<Performance>,
-        memory: &impl Memory,
+        probe: Probe,
+        outcome: Option<Outcome>,
+        store: &impl SharedStore,
         now: impl Fn() -> u64,
     ) -> Option<Change> {
-        let ward = self.ward(version)?;
+        let watched = self.watched_version(version)?;
         for _ in 0..TRIES {
-            let (before, mark) = Health::recalled(memory, ward);
-            let (after, change) = match attempt {
-                Attempt::Ordinary => self.counted(before, performance?, &now),
-                Attempt::Trial(lease) => self.tried(before, lease, performance, &now),
+            let (before, cas) = Health::load(store, watched);
+            let (after, change) = match probe {
+                Probe::Passive => self.after_passive(before, outcome?, &now),
+                Probe::Trial(lease) => self.after_trial(before, lease, outcome, &now),
             };
-            if after == before || memory.remember(&ward.key, &after.written(), mark).is_ok() {
+            if after == before || store.compare_and_set(&watched.key, &after.encode(), cas).is_ok() {
                 return change;
             }
         }
         None
     }
 
-    /// After a request that went there as any other.
-    fn counted(
+    /// The health after an ordinary request.
+    fn after_passive(
         &self,
         before: Health,
-        performance: Performance,
+        outcome: Outcome,
         now: impl Fn() -> u64,
     ) -> (Health, Option<Change>) {
-        // What was sent before it was ejected says nothing new.
+        // A request from before the ejection tells nothing new.
         if before.until != 0 {
             return (before, None);
         }
         let count = |counts: bool, errors: u32| if counts { errors.saturating_add(1) } else { 0 };
         let reached = |errors: u32, limit: u32| limit > 0 && errors >= limit;
         let health = Health {
-            gateway_errors: count(performance == Performance::GatewayError, before.gateway_errors),
-            server_errors: count(performance != Performance::Success, before.server_errors),
+            gateway_errors: count(outcome == Outcome::GatewayError, before.gateway_errors),
+            server_errors: count(outcome != Outcome::Success, before.server_errors),
             ..before
         };
         if reached(health.gateway_errors, self.consecutive_gateway_errors)
             || reached(health.server_errors, self.consecutive_5xx_errors)
         {
             let now = now();
-            // Each term in health makes up for one ejection.
-            let healthy = now.saturating_sub(before.back) / u64::from(self.base_ejection_time.max(1));
-            let row = u64::from(before.ejections).saturating_sub(healthy) as u32;
-            return self.ejected(health, row, now);
+            // Each base ejection time without an ejection cancels one earlier ejection.
+            let healthy = now.saturating_sub(before.recovered) / u64::from(self.base_ejection_time.max(1));
+            let earlier = u64::from(before.ejections).saturating_sub(healthy) as u32;
+            return self.eject(health, earlier, now);
         }
         (health, None)
     }
 
-    /// After a trial, if no other has taken its place.
-    fn tried(
+    /// The health after a trial, unless another trial has replaced this one.
+    fn after_trial(
         &self,
         before: Health,
         lease: u64,
-        performance: Option<Performance>,
+        outcome: Option<Outcome>,
         now: impl Fn() -> u64,
     ) -> (Health, Option<Change>) {
         if before.until != lease {
             return (before, None);
         }
-        let Some(performance) = performance else {
-            // It never got there: the next may go at once.
+        let Some(outcome) = outcome else {
+            // The request did not reach the version: the next request may try.
             let until = now();
             return (Health { until, ..before }, None);
         };
-        let failed = match performance {
-            Performance::Success => false,
-            Performance::ServerError => self.consecutive_5xx_errors > 0,
-            Performance::GatewayError => true,
+        let failed = match outcome {
+            Outcome::Success => false,
+            Outcome::ServerError => self.consecutive_5xx_errors > 0,
+            Outcome::GatewayError => true,
         };
         if failed {
-            return self.ejected(before, before.ejections, now());
+            return self.eject(before, before.ejections, now());
         }
-        let ejections = before.ejections;
-        let back = Health {
-            ejections,
-            back: now(),
+        let recovered = Health {
+            ejections: before.ejections,
+            recovered: now(),
             ..Health::default()
         };
-        (back, Some(Change::Recovered))
+        (recovered, Some(Change::Recovered))
     }
 
-    fn ejected(&self, health: Health, row: u32, now: u64) -> (Health, Option<Change>) {
-        let ejections = row.saturating_add(1);
-        let term = self.term(ejections);
+    fn eject(&self, health: Health, earlier: u32, now: u64) -> (Health, Option<Change>) {
+        let ejections = earlier.saturating_add(1);
+        let duration = self.ejection_time(ejections);
         let ejected = Health {
             gateway_errors: 0,
             server_errors: 0,
             ejections,
-            until: now.saturating_add(u64::from(term)),
+            until: now.saturating_add(u64::from(duration)),
             ..health
         };
-        (ejected, Some(Change::Ejected(term)))
+        (ejected, Some(Change::Ejected(duration)))
     }
 
-    fn term(&self, ejections: u32) -> u32 {
-        let term = self.base_ejection_time.saturating_mul(ejections.max(1));
-        term.min(self.max_ejection_time.max(self.base_ejection_time))
+    /// The duration of the n-th consecutive ejection in seconds.
+    fn ejection_time(&self, ejections: u32) -> u32 {
+        let time = self.base_ejection_time.saturating_mul(ejections.max(1));
+        time.min(self.max_ejection_time.max(self.base_ejection_time))
     }
 }
 
 impl Health {
-    fn recalled(memory: &impl Memory, ward: &Ward) -> (Self, Option<u32>) {
-        match memory.recall(&ward.key) {
-            Some((value, mark)) => (Health::read(&value).unwrap_or_default(), Some(mark)),
+    /// The health of a version, and the version number of the stored value.
+    fn load(store: &impl SharedStore, watched: &WatchedVersion) -> (Self, Option<u32>) {
+        match store.get(&watched.key) {
+            Some((value, cas)) => (Health::decode(&value).unwrap_or_default(), Some(cas)),
             None => (Health::default(), None),
         }
     }
 
-    fn written(&self) -> Vec<u8> {
+    fn encode(&self) -> Vec<u8> {
         let Health {
             gateway_errors,
             server_errors,
             ejections,
             until,
-            back,
+            recovered,
         } = self;
-        format!("{gateway_errors} {server_errors} {ejections} {until} {back}").into_bytes()
+        format!("{gateway_errors} {server_errors} {ejections} {until} {recovered}").into_bytes()
     }
 
-    fn read(value: &[u8]) -> Option<Self> {
+    fn decode(value: &[u8]) -> Option<Self> {
         let mut numbers = std::str::from_utf8(value).ok()?.split(' ');
         let mut small = || numbers.next()?.parse::<u32>().ok();
         let (gateway_errors, server_errors, ejections) = (small()?, small()?, small()?);
         let mut large = || numbers.next()?.parse::<u64>().ok();
-        let (until, back) = (large()?, large()?);
+        let (until, recovered) = (large()?, large()?);
         Some(Health {
             gateway_errors,
             server_errors,
             ejections,
             until,
-            back,
+            recovered,
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::rc::Rc;
+    use std::sync::Arc;
 
     use super::*;
+    use crate::environment::{Contended, LocalStore};
     use crate::rollout::slots::Share;
     use crate::rollout::version::State;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn version(index: usize) -> VersionRef {
-        Rc::new(Version {
+        Arc::new(Version {
             name: format!("v{index}"),
             label: String::new(),
             state: State::Active,
@@ -366,9 +336,9 @@ mod tests {
             consecutive_5xx_errors: server,
             base_ejection_time: 10,
             max_ejection_time: 25,
-            wards: vec![
+            watched: vec![
                 None,
-                Some(Ward {
+                Some(WatchedVersion {
                     key: "v1".to_owned(),
                     fallback: version(0),
                 }),
@@ -376,12 +346,12 @@ mod tests {
         }
     }
 
-    /// A version under watch: requests come, and it does as told.
-    struct Watched(OutlierDetection, VersionRef, Local);
+    /// A watched version that answers as the test says.
+    struct Watched(OutlierDetection, VersionRef, LocalStore);
 
     impl Watched {
         fn new(gateway: u32, server: u32) -> Self {
-            let watched = Watched(watch(gateway, server), version(1), Local::default());
+            let watched = Watched(watch(gateway, server), version(1), LocalStore::default());
             watched.0.prepare(&watched.2);
             watched
         }
@@ -390,23 +360,24 @@ mod tests {
             self.0.admit(&self.1, &self.2, || now).unwrap()
         }
 
-        fn note(&self, attempt: Attempt, performance: Performance, now: u64) -> Option<Change> {
-            self.0.note(&self.1, attempt, Some(performance), &self.2, || now)
+        fn record(&self, probe: Probe, outcome: Outcome, now: u64) -> Option<Change> {
+            self.0
+                .record_outcome(&self.1, probe, Some(outcome), &self.2, || now)
         }
 
-        /// A request that comes and is answered in the same second; None: it did not get there.
-        fn request(&self, performance: Performance, now: u64) -> Option<Option<Change>> {
+        /// A request that is answered in the same second. None if the version is ejected.
+        fn request(&self, outcome: Outcome, now: u64) -> Option<Option<Change>> {
             match self.admit(now) {
-                Admission::Open(attempt) => Some(self.note(attempt, performance, now)),
+                Admission::Open(probe) => Some(self.record(probe, outcome, now)),
                 Admission::Ejected => None,
             }
         }
     }
 
-    use Performance::{GatewayError as G, ServerError as S, Success as O};
+    use Outcome::{GatewayError as G, ServerError as S, Success as O};
 
     #[test]
-    fn what_envoy_says_of_a_response_is_a_performance_or_none() {
+    fn code_details_and_status_give_the_outcome() {
         for (details, status, expected) in [
             ("via_upstream", 200, Some(O)),
             ("via_upstream", 101, Some(O)),
@@ -422,7 +393,7 @@ mod tests {
             ("upstream_response_timeout", 504, Some(G)),
             ("response_timeout", 504, Some(G)),
             ("upstream_per_try_timeout", 504, Some(G)),
-            // A client that sends slowly brings this about.
+            // A client that sends slowly causes this.
             ("upstream_max_stream_duration_reached", 408, None),
             // Envoy answers gRPC with 200 whatever happened.
             ("no_healthy_upstream", 200, Some(G)),
@@ -448,7 +419,7 @@ mod tests {
             ("", 503, None),
         ] {
             assert_eq!(
-                Performance::of(details.as_bytes(), || Some(status)),
+                Outcome::of(details.as_bytes(), || Some(status)),
                 expected,
                 "{details} {status}"
             );
@@ -456,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_in_a_row_eject_a_version() {
+    fn consecutive_errors_eject_a_version() {
         for (gateway, server, row, ejected) in [
             (3, 0, &[G, G][..], false),
             (3, 0, &[G, G, G], true),
@@ -472,10 +443,7 @@ mod tests {
             (3, 0, &[O, O, O, O], false),
         ] {
             let watched = Watched::new(gateway, server);
-            let last = row
-                .iter()
-                .map(|performance| watched.request(*performance, 100))
-                .last();
+            let last = row.iter().map(|outcome| watched.request(*outcome, 100)).last();
             let expected = Some(ejected.then_some(Change::Ejected(10)));
             assert_eq!(last.unwrap(), expected, "{gateway} {server} {row:?}");
             assert_eq!(
@@ -487,72 +455,75 @@ mod tests {
     }
 
     #[test]
-    fn one_request_finds_out_whether_it_is_back() {
+    fn one_request_probes_whether_the_version_has_recovered() {
         let watched = Watched::new(1, 0);
         assert_eq!(watched.request(G, 100), Some(Some(Change::Ejected(10))));
         assert_eq!(watched.admit(110), Admission::Ejected);
-        assert_eq!(watched.admit(111), Admission::Open(Attempt::Trial(121)));
-        // While it is under way, and should it never come back, nobody else goes for a while.
+        assert_eq!(watched.admit(111), Admission::Open(Probe::Trial(121)));
+        // While the trial is under way, and for a while if its response never comes, no other request goes.
         assert_eq!(watched.admit(111), Admission::Ejected);
         assert_eq!(watched.admit(121), Admission::Ejected);
-        assert_eq!(watched.admit(122), Admission::Open(Attempt::Trial(132)));
-        // What was sent before the ejection says nothing of now, and neither does the trial that was given up.
-        assert_eq!(watched.note(Attempt::Ordinary, O, 123), None);
-        assert_eq!(watched.note(Attempt::Ordinary, G, 123), None);
-        assert_eq!(watched.note(Attempt::Trial(121), O, 123), None);
+        assert_eq!(watched.admit(122), Admission::Open(Probe::Trial(132)));
+        // Neither a request from before the ejection nor a trial that was replaced changes the health.
+        assert_eq!(watched.record(Probe::Passive, O, 123), None);
+        assert_eq!(watched.record(Probe::Passive, G, 123), None);
+        assert_eq!(watched.record(Probe::Trial(121), O, 123), None);
         assert_eq!(watched.admit(123), Admission::Ejected);
-        assert_eq!(watched.note(Attempt::Trial(132), O, 123), Some(Change::Recovered));
-        assert_eq!(watched.admit(123), Admission::Open(Attempt::Ordinary));
-        assert_eq!(watched.note(Attempt::Trial(132), G, 124), None);
-        assert_eq!(watched.admit(124), Admission::Open(Attempt::Ordinary));
-        // Nor does it end a later ejection.
+        assert_eq!(watched.record(Probe::Trial(132), O, 123), Some(Change::Recovered));
+        assert_eq!(watched.admit(123), Admission::Open(Probe::Passive));
+        assert_eq!(watched.record(Probe::Trial(132), G, 124), None);
+        assert_eq!(watched.admit(124), Admission::Open(Probe::Passive));
+        // Nor does that trial end a later ejection.
         assert_eq!(watched.request(G, 125), Some(Some(Change::Ejected(20))));
-        assert_eq!(watched.note(Attempt::Trial(132), O, 126), None);
+        assert_eq!(watched.record(Probe::Trial(132), O, 126), None);
         assert_eq!(watched.admit(126), Admission::Ejected);
-        // However long the ejection, a trial that is lost is made up for after the first term.
-        assert_eq!(watched.admit(146), Admission::Open(Attempt::Trial(156)));
+        // However long the ejection, a lost trial is replaced after the base ejection time.
+        assert_eq!(watched.admit(146), Admission::Open(Probe::Trial(156)));
         assert_eq!(watched.admit(156), Admission::Ejected);
-        assert_eq!(watched.admit(157), Admission::Open(Attempt::Trial(167)));
+        assert_eq!(watched.admit(157), Admission::Open(Probe::Trial(167)));
     }
 
     #[test]
-    fn a_trial_that_another_filter_answered_is_made_up_for_at_once() {
+    fn a_trial_that_another_filter_answered_is_replaced_at_once() {
         let watched = Watched::new(1, 0);
         assert_eq!(watched.request(G, 100), Some(Some(Change::Ejected(10))));
-        assert_eq!(watched.admit(111), Admission::Open(Attempt::Trial(121)));
-        let Watched(watch, version, memory) = &watched;
+        assert_eq!(watched.admit(111), Admission::Open(Probe::Trial(121)));
+        let Watched(watch, version, store) = &watched;
         assert_eq!(
-            watch.note(version, Attempt::Trial(121), None, memory, || 112),
+            watch.record_outcome(version, Probe::Trial(121), None, store, || 112),
             None
         );
         assert_eq!(watched.admit(112), Admission::Ejected);
         assert_eq!(watched.request(O, 113), Some(Some(Change::Recovered)));
-        assert_eq!(watch.note(version, Attempt::Ordinary, None, memory, || 114), None);
+        assert_eq!(
+            watch.record_outcome(version, Probe::Passive, None, store, || 114),
+            None
+        );
     }
 
     #[test]
-    fn answers_between_errors_end_the_row_however_many_requests_are_under_way() {
+    fn a_success_between_errors_resets_the_count_however_many_requests_are_under_way() {
         let watched = Watched::new(3, 3);
         let attempts: Vec<_> = (0..100).map(|_| watched.admit(100)).collect();
         for (i, admission) in attempts.into_iter().enumerate() {
-            let Admission::Open(attempt) = admission else {
+            let Admission::Open(probe) = admission else {
                 panic!("{admission:?}")
             };
-            let performance = if i % 3 == 2 { O } else { G };
-            assert_eq!(watched.note(attempt, performance, 100), None, "{i}");
+            let outcome = if i % 3 == 2 { O } else { G };
+            assert_eq!(watched.record(probe, outcome, 100), None, "{i}");
         }
     }
 
-    /// Others are faster for some tries.
-    struct Slow(Local, std::cell::Cell<u32>);
+    /// A store in which other workers write first, so many times.
+    struct Slow(LocalStore, std::cell::Cell<u32>);
 
-    impl Memory for Slow {
-        fn recall(&self, key: &str) -> Option<(Vec<u8>, u32)> {
-            self.0.recall(key)
+    impl SharedStore for Slow {
+        fn get(&self, key: &str) -> Option<(Vec<u8>, u32)> {
+            self.0.get(key)
         }
-        fn remember(&self, key: &str, value: &[u8], mark: Option<u32>) -> Result<(), Contended> {
+        fn compare_and_set(&self, key: &str, value: &[u8], expected: Option<u32>) -> Result<(), Contended> {
             match self.1.get() {
-                0 => self.0.remember(key, value, mark),
+                0 => self.0.compare_and_set(key, value, expected),
                 left => {
                     self.1.set(left - 1);
                     Err(Contended)
@@ -562,26 +533,26 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_tried_again_while_others_are_faster() {
-        let slow = Slow(Local::default(), std::cell::Cell::new(5));
+    fn a_write_is_retried_while_other_workers_write_first() {
+        let slow = Slow(LocalStore::default(), std::cell::Cell::new(5));
         let watch = watch(1, 0);
-        let change = watch.note(&version(1), Attempt::Ordinary, Some(G), &slow, || 100);
+        let change = watch.record_outcome(&version(1), Probe::Passive, Some(G), &slow, || 100);
         assert_eq!(change, Some(Change::Ejected(10)));
     }
 
     #[test]
-    fn what_is_known_outlives_a_configuration() {
+    fn health_outlives_a_configuration() {
         let watched = Watched::new(1, 0);
         assert_eq!(watched.request(G, 100), Some(Some(Change::Ejected(10))));
         watched.0.prepare(&watched.2);
         assert_eq!(watched.admit(101), Admission::Ejected);
-        let fresh = Local::default();
+        let fresh = LocalStore::default();
         watched.0.prepare(&fresh);
-        assert!(fresh.recall("v1").is_some());
+        assert!(fresh.get("v1").is_some());
     }
 
     #[test]
-    fn it_is_left_alone_longer_each_time_and_health_makes_up_for_it() {
+    fn ejections_grow_longer_and_healthy_time_cancels_them() {
         let watched = Watched::new(1, 0);
         assert_eq!(watched.request(G, 100), Some(Some(Change::Ejected(10))));
         assert_eq!(watched.request(G, 111), Some(Some(Change::Ejected(20))));
@@ -589,15 +560,15 @@ mod tests {
         assert_eq!(watched.request(G, 132), Some(Some(Change::Ejected(25))));
         assert_eq!(watched.admit(157), Admission::Ejected);
         assert_eq!(watched.request(O, 158), Some(Some(Change::Recovered)));
-        // Three in a row and one term in health: the next is the third.
+        // Three ejections and one healthy base ejection time: the next ejection is the third.
         assert_eq!(watched.request(G, 168), Some(Some(Change::Ejected(25))));
         assert_eq!(watched.request(O, 194), Some(Some(Change::Recovered)));
         assert_eq!(watched.request(G, 1000), Some(Some(Change::Ejected(10))));
     }
 
     #[test]
-    fn a_trial_is_judged_by_what_is_watched() {
-        for (gateway, server, performance, change) in [
+    fn a_trial_fails_only_by_errors_that_are_counted() {
+        for (gateway, server, outcome, change) in [
             (1, 0, S, Change::Recovered),
             (1, 1, S, Change::Ejected(20)),
             (0, 1, G, Change::Ejected(20)),
@@ -607,9 +578,9 @@ mod tests {
             let watched = Watched::new(gateway, server);
             assert_eq!(watched.request(G, 100), Some(Some(Change::Ejected(10))));
             assert_eq!(
-                watched.request(performance, 111),
+                watched.request(outcome, 111),
                 Some(Some(change)),
-                "{gateway} {server} {performance:?}"
+                "{gateway} {server} {outcome:?}"
             );
         }
     }
@@ -621,29 +592,29 @@ mod tests {
         assert_eq!(
             watched
                 .0
-                .note(&version(0), Attempt::Ordinary, Some(G), &watched.2, || 0),
+                .record_outcome(&version(0), Probe::Passive, Some(G), &watched.2, || 0),
             None
         );
     }
 
-    /// Another worker writes between each reading and writing.
-    struct Crowded(Local);
+    /// A store in which another worker writes between each read and write.
+    struct Crowded(LocalStore);
 
-    impl Memory for Crowded {
-        fn recall(&self, key: &str) -> Option<(Vec<u8>, u32)> {
-            let found = self.0.recall(key);
-            let _ = self.0.remember(key, b"0 0 1 100 0", None);
+    impl SharedStore for Crowded {
+        fn get(&self, key: &str) -> Option<(Vec<u8>, u32)> {
+            let found = self.0.get(key);
+            let _ = self.0.compare_and_set(key, b"0 0 1 100 0", None);
             found
         }
-        fn remember(&self, key: &str, value: &[u8], mark: Option<u32>) -> Result<(), Contended> {
-            self.0.remember(key, value, mark)
+        fn compare_and_set(&self, key: &str, value: &[u8], expected: Option<u32>) -> Result<(), Contended> {
+            self.0.compare_and_set(key, value, expected)
         }
     }
 
     #[test]
-    fn who_is_too_slow_does_not_get_the_trial() {
-        let crowded = Crowded(Local::default());
-        crowded.0.remember("v1", b"0 0 1 100 0", None).unwrap();
+    fn a_worker_that_always_loses_the_race_gets_no_trial() {
+        let crowded = Crowded(LocalStore::default());
+        crowded.0.compare_and_set("v1", b"0 0 1 100 0", None).unwrap();
         assert_eq!(
             watch(1, 0).admit(&version(1), &crowded, || 200),
             Some(Admission::Ejected)
@@ -651,7 +622,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_there_and_is_no_state_counts_as_none() {
+    fn a_stored_value_that_cannot_be_decoded_counts_as_healthy() {
         for junk in [
             &b""[..],
             b"0 0 0 0",
@@ -660,11 +631,11 @@ mod tests {
             b"0 0 0 0 99999999999999999999",
             b"\xff",
         ] {
-            let memory = Local::default();
-            memory.remember("v1", junk, None).unwrap();
+            let store = LocalStore::default();
+            store.compare_and_set("v1", junk, None).unwrap();
             assert_eq!(
-                watch(1, 0).admit(&version(1), &memory, || 0),
-                Some(Admission::Open(Attempt::Ordinary))
+                watch(1, 0).admit(&version(1), &store, || 0),
+                Some(Admission::Open(Probe::Passive))
             );
         }
     }

@@ -1,28 +1,28 @@
-//! Ramps: a version's share as a function of time, so that a rollout goes on by itself and the same on every proxy.
+//! Ramps: a version's share as a function of time, so that a rollout proceeds by itself and alike on every proxy.
 //!
-//! A ramp only knows shares and Unix seconds. Who owns which slot at a time, [`rollout`](crate::rollout::schedule) says.
+//! A ramp knows only shares and Unix seconds. [`schedule`](crate::rollout::schedule) says who owns which slot at a time.
 
 use crate::rollout::slots::Share;
 
-/// A share on its way from one value to another.
+/// A share that changes from one value to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ramp {
-    /// Where it starts.
+    /// The share at the start.
     pub from: Share,
-    /// Where it ends.
+    /// The share at the end.
     pub to: Share,
-    /// When it starts, in Unix seconds.
+    /// The start in Unix seconds.
     pub start: u64,
-    /// How long it takes, in seconds, at least one.
+    /// The duration in seconds, at least one.
     pub duration: u32,
-    /// In how many equal steps, each at the end of its part of the time; none: evenly, by the second.
+    /// The number of equal steps, each taken at the end of its part of the duration. None: the share changes every second.
     pub steps: Option<u32>,
-    /// Where it waits until this is taken away.
+    /// The share at which the ramp stops until this field is removed.
     pub hold_at: Option<Share>,
 }
 
 impl Ramp {
-    /// The share at a time, in Unix seconds. What is left of a slot stays where it was.
+    /// The share at a time in Unix seconds, rounded towards the start.
     #[must_use]
     pub fn share_at(&self, now: u64) -> Share {
         let duration = u64::from(self.duration.max(1));
@@ -31,27 +31,27 @@ impl Ramp {
             Some(steps) => (elapsed * steps / duration, steps.max(1)),
             None => (elapsed, duration),
         };
-        let way = self.to.slots().abs_diff(self.from.slots());
-        // At most the way, which is below 100,000.
-        let gone = (u64::from(way) * done / whole) as u32;
+        let difference = self.to.slots().abs_diff(self.from.slots());
+        // At most the difference, which is below 100,000.
+        let moved = (u64::from(difference) * done / whole) as u32;
         if self.to >= self.from {
-            let share = self.from.plus(gone);
+            let share = self.from.plus(moved);
             self.hold_at.map_or(share, |hold| share.min(hold))
         } else {
-            let share = self.from.minus(gone);
+            let share = self.from.minus(moved);
             self.hold_at.map_or(share, |hold| share.max(hold))
         }
     }
 
-    /// When it has arrived, in Unix seconds.
+    /// The end in Unix seconds.
     #[must_use]
     pub fn end(&self) -> u64 {
         self.start.saturating_add(u64::from(self.duration))
     }
 
-    /// The most it ever has.
+    /// The largest share that the ramp reaches.
     #[must_use]
-    pub fn most(&self) -> Share {
+    pub fn largest(&self) -> Share {
         self.from.max(self.share_at(u64::MAX))
     }
 }
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_goes_evenly_or_in_steps_and_waits() {
+    fn a_share_changes_evenly_or_in_steps_and_holds() {
         let percent = |percent| Share::from_percent(percent).unwrap();
         let times = [0, 1000, 1001, 1029, 1030, 1060, 1119, 1120, u64::MAX];
         for (ramp, expected) in [
@@ -117,15 +117,15 @@ mod tests {
     }
 
     #[test]
-    fn its_most_is_what_it_reaches() {
+    fn the_largest_share_is_the_largest_reached() {
         let percent = |percent| Share::from_percent(percent).unwrap();
-        assert_eq!(RAMP.most(), Share::ALL);
+        assert_eq!(RAMP.largest(), Share::ALL);
         assert_eq!(
             Ramp {
                 hold_at: Some(percent(40.0)),
                 ..RAMP
             }
-            .most(),
+            .largest(),
             percent(40.0)
         );
         let falling = Ramp {
@@ -133,7 +133,7 @@ mod tests {
             to: Share::NONE,
             ..RAMP
         };
-        assert_eq!(falling.most(), percent(90.0));
+        assert_eq!(falling.largest(), percent(90.0));
     }
 
     #[test]

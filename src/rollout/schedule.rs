@@ -1,88 +1,94 @@
-//! Rollouts: which version each slot belongs to, now.
+//! Which version owns each slot at a time.
 //!
-//! Where no version is on a ramp that is settled once. Else the slots are laid out anew as the seconds pass; the clock is
-//! the caller's.
+//! Without a ramp the layout is computed once. With a ramp the layout changes as the seconds pass; the caller has the clock.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
-use crate::rollout::slots::{Layout, Share, Slot};
-use crate::rollout::version::{Version, VersionRef};
+use super::slots::{Layout, Share, Slot};
+use super::version::{Version, VersionRef};
 
 /// The shares of an app's versions over time.
 #[derive(Debug)]
-pub struct Rollout {
+pub struct Schedule {
     stable: VersionRef,
     others: Vec<VersionRef>,
-    pace: Pace,
+    layout: Timing,
 }
 
 #[derive(Debug)]
-enum Pace {
-    /// Nothing moves.
-    Settled(Rc<Layout<VersionRef>>),
-    /// The layout of the second that was asked for last.
-    Moving(RefCell<Option<(u64, Rc<Layout<VersionRef>>)>>),
+enum Timing {
+    /// No version has a ramp.
+    Constant(Arc<Layout<VersionRef>>),
+    /// The layout that was computed last, and its second. A thread that finds it locked computes its own.
+    Ramped(Mutex<Option<(u64, Arc<Layout<VersionRef>>)>>),
 }
 
-impl Rollout {
-    /// The stable version takes what the others leave, which are in the order of the configuration.
+impl Schedule {
+    /// The schedule of a stable version, which has what the others leave, and of the others in the order of the
+    /// configuration.
     #[must_use]
     pub fn new(stable: VersionRef, others: Vec<VersionRef>) -> Self {
-        let pace = if others.iter().any(|version| version.ramp.is_some()) {
-            Pace::Moving(RefCell::default())
+        let layout = if others.iter().any(|version| version.ramp.is_some()) {
+            Timing::Ramped(Mutex::default())
         } else {
-            Pace::Settled(Rc::new(laid_out(&stable, &others, 0)))
+            Timing::Constant(Arc::new(layout_at(&stable, &others, 0)))
         };
-        Rollout { stable, others, pace }
+        Schedule {
+            stable,
+            others,
+            layout,
+        }
     }
 
-    /// Who takes what the others leave.
+    /// The version that has what the others leave.
     #[must_use]
     pub fn stable(&self) -> &VersionRef {
         &self.stable
     }
 
-    /// Whose the slot is. The clock, in Unix seconds, is asked only where it matters.
+    /// The owner of a slot. The clock, in Unix seconds, is read only if the app has a ramp.
     pub fn owner(&self, slot: Slot, now: impl FnOnce() -> u64) -> VersionRef {
-        match &self.pace {
-            Pace::Settled(layout) => layout.owner(slot).clone(),
-            Pace::Moving(_) => self.layout(now()).owner(slot).clone(),
+        match &self.layout {
+            Timing::Constant(layout) => layout.owner(slot).clone(),
+            Timing::Ramped(_) => self.layout(now()).owner(slot).clone(),
         }
     }
 
-    /// Which slots are whose at a time, in Unix seconds.
-    pub fn layout(&self, now: u64) -> Rc<Layout<VersionRef>> {
-        let known = match &self.pace {
-            Pace::Settled(layout) => return layout.clone(),
-            Pace::Moving(known) => known,
+    /// The layout at a time in Unix seconds.
+    pub fn layout(&self, now: u64) -> Arc<Layout<VersionRef>> {
+        let last = match &self.layout {
+            Timing::Constant(layout) => return layout.clone(),
+            Timing::Ramped(last) => last,
         };
-        let mut known = known.borrow_mut();
-        match &*known {
+        let computed = || Arc::new(layout_at(&self.stable, &self.others, now));
+        let Ok(mut last) = last.try_lock() else {
+            return computed();
+        };
+        match &*last {
             Some((at, layout)) if *at == now => layout.clone(),
             _ => {
-                let layout = Rc::new(laid_out(&self.stable, &self.others, now));
-                *known = Some((now, layout.clone()));
+                let layout = computed();
+                *last = Some((now, layout.clone()));
                 layout
             }
         }
     }
 
-    /// A version's share at a time, in Unix seconds.
+    /// A version's share at a time in Unix seconds. The clock is read only if the app has a ramp.
     pub fn share(&self, version: &Version, now: impl FnOnce() -> u64) -> Share {
-        match &self.pace {
-            Pace::Settled(_) => version.share,
-            Pace::Moving(_) if version.index == self.stable.index => {
+        match &self.layout {
+            Timing::Constant(_) => version.share,
+            Timing::Ramped(_) if version.index == self.stable.index => {
                 let now = now();
                 let taken: Vec<_> = self.others.iter().map(|other| other.share_at(now)).collect();
-                // A configuration whose ramps could ever add up to more is refused.
+                // A configuration whose ramps could ever add up to more than all slots is refused.
                 Share::rest(&taken).unwrap_or(Share::NONE)
             }
-            Pace::Moving(_) => version.share_at(now()),
+            Timing::Ramped(_) => version.share_at(now()),
         }
     }
 
-    /// When the last of its ramps has arrived, in Unix seconds; none where nothing moves.
+    /// The end of the last ramp in Unix seconds. None if the app has no ramp.
     #[must_use]
     pub fn end(&self) -> Option<u64> {
         let ramps = self.others.iter().filter_map(|version| version.ramp);
@@ -90,7 +96,7 @@ impl Rollout {
     }
 }
 
-fn laid_out(stable: &VersionRef, others: &[VersionRef], now: u64) -> Layout<VersionRef> {
+fn layout_at(stable: &VersionRef, others: &[VersionRef], now: u64) -> Layout<VersionRef> {
     let others: Vec<_> = others
         .iter()
         .map(|version| (version.clone(), version.share_at(now)))

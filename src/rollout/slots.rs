@@ -1,6 +1,6 @@
-//! Slots: where a client stands among 100,000 places, and which version owns which place.
+//! Slots: a client's number among 100,000, and which version owns which slots.
 //!
-//! Both are public, so that anyone can tell offline where a client belongs: `docs/assignment.md` is the
+//! Both are public, so that anyone can compute offline where a client belongs: `docs/assignment.md` is the
 //! specification, `tests/vectors/` holds its vectors. This module knows neither requests nor pins.
 
 use std::fmt;
@@ -8,21 +8,21 @@ use std::ops::Range;
 
 use sha2::{Digest, Sha256};
 
-/// How many slots there are: three decimals of a percent.
+/// The number of slots: three decimals of a percent.
 pub const SLOTS: u32 = 100_000;
 
-/// A client's place, 0 to 99,999.
+/// A client's slot, 0 to 99,999.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Slot(u32);
 
 impl Slot {
-    /// The slot of that number, if there is one.
+    /// The slot of a number. None from 100,000 on.
     #[must_use]
     pub fn new(number: u32) -> Option<Self> {
         (number < SLOTS).then_some(Slot(number))
     }
 
-    /// A slot by chance. The bias of the remainder is below 10⁻¹⁴.
+    /// The slot of a random number. The bias of the remainder is below 10⁻¹⁴.
     #[must_use]
     pub fn from_random(random: u64) -> Self {
         Slot((random % u64::from(SLOTS)) as u32)
@@ -45,7 +45,7 @@ impl Slot {
         Slot::from_random(first >> 12)
     }
 
-    /// Its number.
+    /// The slot's number.
     #[must_use]
     pub fn number(self) -> u32 {
         self.0
@@ -57,12 +57,12 @@ impl Slot {
 pub struct Share(u32);
 
 impl Share {
-    /// Nobody's.
+    /// No slot.
     pub const NONE: Share = Share(0);
-    /// Everybody's.
+    /// All slots.
     pub const ALL: Share = Share(SLOTS);
 
-    /// A percentage from 0 to 100 with at most three decimals.
+    /// The share of a percentage. None unless it is 0 to 100 with at most three decimals.
     #[must_use]
     pub fn from_percent(percent: f64) -> Option<Self> {
         let slots = percent * 1000.0;
@@ -71,54 +71,54 @@ impl Share {
         fits.then_some(Share(whole as u32))
     }
 
-    /// So many slots more, at most all.
+    /// The share with so many more slots, at most all.
     #[must_use]
     pub fn plus(self, slots: u32) -> Self {
         Share(self.0.saturating_add(slots).min(SLOTS))
     }
 
-    /// So many slots less, at least none.
+    /// The share with so many fewer slots, at least none.
     #[must_use]
     pub fn minus(self, slots: u32) -> Self {
         Share(self.0.saturating_sub(slots))
     }
 
-    /// In percent.
+    /// The share in percent.
     #[must_use]
     pub fn percent(self) -> f64 {
         f64::from(self.0) / 1000.0
     }
 
-    /// In slots.
+    /// The share in slots.
     #[must_use]
     pub fn slots(self) -> u32 {
         self.0
     }
 
-    /// What these shares leave, if they leave anything or nothing.
+    /// What these shares leave of all slots. None if they add up to more.
     #[must_use]
     pub fn rest(taken: &[Share]) -> Option<Share> {
         let sum: u64 = taken.iter().map(|share| u64::from(share.0)).sum();
         u64::from(SLOTS).checked_sub(sum).map(|rest| Share(rest as u32))
     }
 
-    /// What these shares add up to in percent, as text.
+    /// The sum of these shares in percent, as text.
     #[must_use]
     pub fn percent_sum(shares: &[Share]) -> String {
         decimals(shares.iter().map(|share| u64::from(share.0)).sum(), 3)
     }
 }
 
-/// In percent.
+/// Writes the percentage.
 impl fmt::Display for Share {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&decimals(u64::from(self.0), 3))
     }
 }
 
-/// A decimal number of which so many digits are behind the point: `12500` with three is `12.5`.
+/// The text of a decimal number with so many digits behind the point: `12500` with three is `12.5`.
 ///
-/// The standard library's way to write any float would take eleven KiB of the module.
+/// The standard library's formatting of floats would take eleven KiB of the module.
 pub(crate) fn decimals(digits: u64, behind: usize) -> String {
     let text = format!("{digits:0>0$}", behind + 1);
     let (whole, fraction) = text.split_at_checked(text.len() - behind).unwrap_or_default();
@@ -131,19 +131,19 @@ pub(crate) fn decimals(digits: u64, behind: usize) -> String {
 /// Which owner each slot belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout<V> {
-    /// Where each run ends (exclusive), in rising order, and whose it is.
+    /// The end of each run (exclusive) in ascending order, and its owner.
     runs: Vec<(u32, V)>,
-    /// Whose every slot is that no run covers.
+    /// The owner of every slot that no run covers.
     stable: V,
 }
 
 impl<V: Clone + PartialEq> Layout<V> {
-    /// Lays the shares of the others out; what they leave is the stable owner's.
+    /// A layout of the others' shares. The stable owner has what they leave.
     ///
-    /// The i-th of the others takes its slots from an anchor, the even ones upwards, the odd ones downwards, passing
-    /// over slots already taken and around the ends. The anchor of the pair 2k, 2k + 1 is k's bits mirrored behind
-    /// the point (0, 1/2, 1/4, 3/4, 1/8 …) times 100,000. So the first grows up from 0, the second down from the
-    /// top, and shares that don't meet never move each other.
+    /// The i-th of the others gets its slots from an anchor on: upwards if i is even, downwards if i is odd, skipping slots
+    /// that are allocated and wrapping around at the ends. The anchor of the pair 2k, 2k + 1 is k's bits mirrored behind
+    /// the binary point (0, 1/2, 1/4, 3/4, 1/8 …) times 100,000. So the first share grows up from 0, the second down from
+    /// the top, and shares that do not meet never move each other.
     #[must_use]
     pub fn new(stable: V, others: &[(V, Share)]) -> Self {
         let mut free = Vec::from([Range { start: 0, end: SLOTS }]);
@@ -153,7 +153,7 @@ impl<V: Clone + PartialEq> Layout<V> {
             taken.insert(place, (slots, owner.clone()));
         };
         for (i, (owner, share)) in others.iter().enumerate() {
-            let run = take(&mut free, anchor(i / 2), Direction::of(i), share.0);
+            let run = allocate(&mut free, anchor(i / 2), Direction::of(i), share.0);
             run.into_iter().for_each(|slots| own(slots, owner));
         }
         free.into_iter().for_each(|slots| own(slots, &stable));
@@ -167,26 +167,26 @@ impl<V: Clone + PartialEq> Layout<V> {
         Layout { runs, stable }
     }
 
-    /// Whose the slot is.
+    /// The owner of a slot.
     #[must_use]
     pub fn owner(&self, slot: Slot) -> &V {
         let run = self.runs.partition_point(|(end, _)| *end <= slot.0);
         self.runs.get(run).map_or(&self.stable, |(_, owner)| owner)
     }
 
-    /// Who takes what the others leave.
+    /// The owner of what the others leave.
     #[must_use]
     pub fn stable(&self) -> &V {
         &self.stable
     }
 
-    /// Where each run ends (exclusive), in rising order, and whose it is.
+    /// The end of each run (exclusive) in ascending order, and its owner.
     pub fn runs(&self) -> impl Iterator<Item = (u32, &V)> {
         self.runs.iter().map(|(end, owner)| (*end, owner))
     }
 }
 
-/// The pair's place: its number's bits mirrored behind the binary point (van der Corput's sequence).
+/// The anchor of a pair: the bits of its number mirrored behind the binary point (the van der Corput sequence).
 fn anchor(pair: usize) -> u32 {
     let mirrored = (pair as u32).reverse_bits();
     ((u64::from(mirrored) * u64::from(SLOTS)) >> 32) as u32
@@ -208,8 +208,8 @@ impl Direction {
     }
 }
 
-/// Takes the nearest free slots from the anchor in one direction, around the end if it must.
-fn take(free: &mut Vec<Range<u32>>, anchor: u32, direction: Direction, want: u32) -> Vec<Range<u32>> {
+/// Allocates the nearest free slots from the anchor in one direction, wrapping around if it must.
+fn allocate(free: &mut Vec<Range<u32>>, anchor: u32, direction: Direction, want: u32) -> Vec<Range<u32>> {
     let below = |r: &Range<u32>| r.start.min(anchor)..r.end.min(anchor);
     let above = |r: &Range<u32>| r.start.max(anchor)..r.end.max(anchor);
     let mut pieces: Vec<Range<u32>> = match direction {

@@ -1,49 +1,49 @@
-//! A version of an app: what it is called, what it shows, and whether clients may come to it.
+//! A version of an app: its name, its label, its share, and whether clients are assigned to it.
 
 use std::fmt;
-use std::rc::Rc;
+use std::sync::Arc;
 
-use crate::rollout::ramp::Ramp;
-use crate::rollout::slots::Share;
+use super::ramp::Ramp;
+use super::slots::Share;
 
-/// What a version is to clients.
+/// Whether a version gets clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// It takes its share of clients; with none it is dark, reached by rule or override only.
+    /// Gets its share of clients. Without a share the version is dark: only rules and overrides reach it.
     Active,
-    /// Its pins hold, nobody new comes.
+    /// Keeps its pinned clients and gets no new ones.
     Draining,
-    /// Its pins are let go.
+    /// Gets no request. Pins to this version are rejected.
     Retired,
 }
 
 /// One version of an app.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Version {
-    /// The Istio subset's name: what the route header says.
+    /// The name of the Istio subset, and the value of the route header.
     pub name: String,
-    /// What people see in the response header.
+    /// The text in the response header.
     pub label: String,
-    /// Whether clients may come.
+    /// Whether the version gets clients.
     pub state: State,
-    /// How many slots are its own; where it is on a ramp, at its start.
+    /// Its share of the slots. With a ramp, the share at the start of the ramp.
     pub share: Share,
-    /// How its share changes with time.
+    /// The change of its share over time.
     pub ramp: Option<Ramp>,
-    /// Its place in the app's list, from 0.
+    /// Its index in the app's list.
     pub index: usize,
 }
 
 impl Version {
-    /// Its share at a time, in Unix seconds, if it is not the stable version, which takes what the others leave.
+    /// Its share at a time in Unix seconds. The stable version is an exception: it has what the others leave.
     #[must_use]
     pub fn share_at(&self, now: u64) -> Share {
         self.ramp.map_or(self.share, |ramp| ramp.share_at(now))
     }
 }
 
-/// A version as it is shared by shares, rules and decisions.
-pub type VersionRef = Rc<Version>;
+/// A version that shares, rules and decisions refer to.
+pub type VersionRef = Arc<Version>;
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -51,7 +51,7 @@ impl fmt::Display for Version {
     }
 }
 
-/// Whether the text may name a version: `[A-Za-z0-9._-]{1,63}`.
+/// Whether the text is a valid version name: `[A-Za-z0-9._-]{1,63}`.
 #[must_use]
 pub fn is_version_name(name: &str) -> bool {
     (1..=63).contains(&name.len())

@@ -1,64 +1,35 @@
-//! Rules: what a request must look like, and where it then goes. Matching reads the request and nothing else.
+//! Match conditions: what a request must look like. Matching reads the request and nothing else.
 
 use regex_lite::{Regex, RegexBuilder};
 
-use crate::claim;
-use crate::environment::Ambient;
+use super::cidr::Cidr;
+use super::scope::{HostPattern, PathPrefix};
+use crate::environment::Environment;
 use crate::http::header::{HeaderName, Headers};
 use crate::http::request::{Limit, Request};
-use crate::rollout::slots::Layout;
-use crate::rollout::version::VersionRef;
-use crate::route::cidr::Cidr;
-use crate::route::scope::{HostPattern, PathPrefix};
 
-/// The longest value a regex is shown, in bytes; a longer one does not match.
+/// The longest value that a regex is matched against, in bytes. A longer value does not match.
 pub const REGEX_MAX_VALUE: usize = 1024;
 
-/// The largest program a regex may compile to, in bytes: what a match may cost grows with program times value.
+/// The largest program that a regex may compile to, in bytes. The cost of a match grows with program times value.
 pub const REGEX_MAX_SIZE: usize = 32 * 1024;
 
-/// Sends the requests it matches to a version or a split.
+/// The requests that something is allowed for.
 #[derive(Debug)]
-pub struct Rule {
-    /// Any of them is enough; none at all matches every request.
-    pub matches: Vec<Match>,
-    /// Where they go.
-    pub target: Target,
-}
-
-/// Where a rule sends a request.
-#[derive(Debug)]
-pub enum Target {
-    /// To one version.
-    Version(VersionRef),
-    /// By the client's slot.
-    Split(Layout<VersionRef>),
-}
-
-impl Rule {
-    /// Whether any of the matches holds.
-    #[must_use]
-    pub fn applies<H: Headers + ?Sized, A: Ambient>(&self, request: &Request<'_, H, A>) -> bool {
-        self.matches.is_empty() || self.matches.iter().any(|m| m.holds(request))
-    }
-}
-
-/// Whom something is for.
-#[derive(Debug)]
-pub enum Who {
-    /// Everybody.
+pub enum Allow {
+    /// Every request.
     Any,
-    /// A request that matches any of these.
+    /// A request that meets any of these matches.
     Matching(Vec<Match>),
 }
 
-impl Who {
-    /// Whether the request is one of theirs.
+impl Allow {
+    /// Whether the request is allowed.
     #[must_use]
-    pub fn includes<H: Headers + ?Sized, A: Ambient>(&self, request: &Request<'_, H, A>) -> bool {
+    pub fn includes<H: Headers + ?Sized, E: Environment>(&self, request: &Request<'_, H, E>) -> bool {
         match self {
-            Who::Any => true,
-            Who::Matching(matches) => matches.iter().any(|m| m.holds(request)),
+            Allow::Any => true,
+            Allow::Matching(matches) => matches.iter().any(|each| each.holds(request)),
         }
     }
 }
@@ -66,94 +37,99 @@ impl Who {
 /// Conditions that must all hold.
 #[derive(Debug, Default)]
 pub struct Match {
-    /// Each header must be as told.
-    pub headers: Vec<(HeaderName, StringMatch)>,
-    /// No header may be as told.
-    pub without_headers: Vec<(HeaderName, StringMatch)>,
-    /// Each cookie's first value must be as told.
-    pub cookies: Vec<(String, StringMatch)>,
-    /// Each query parameter's first value must be as told.
-    pub query_params: Vec<(String, StringMatch)>,
-    /// Each claim of a verified token must be as told; of a list, one item.
-    pub claims: Vec<(String, StringMatch)>,
-    /// The method must be one of these, if there are any.
-    pub methods: Vec<String>,
-    /// The host must be one of these, if there are any.
-    pub hosts: Vec<HostPattern>,
-    /// The path must be under one of these, if there are any.
-    pub paths: Vec<PathPrefix>,
-    /// The client's address must be in one of these, if there are any.
-    pub source_ips: Vec<Cidr>,
+    /// The conditions, in the order in which they are checked.
+    pub conditions: Vec<Condition>,
 }
 
 impl Match {
-    /// Whether all of it holds.
+    /// Whether all conditions hold.
     #[must_use]
-    pub fn holds<H: Headers + ?Sized, A: Ambient>(&self, request: &Request<'_, H, A>) -> bool {
-        let is = |wanted: &StringMatch, value: &[u8]| {
+    pub fn holds<H: Headers + ?Sized, E: Environment>(&self, request: &Request<'_, H, E>) -> bool {
+        self.conditions.iter().all(|condition| condition.holds(request))
+    }
+}
+
+/// One condition of a match. This is the list of all kinds.
+#[derive(Debug)]
+pub enum Condition {
+    /// The method is one of these.
+    Methods(Vec<String>),
+    /// The host is one of these.
+    Hosts(Vec<HostPattern>),
+    /// The path is under one of these.
+    Paths(Vec<PathPrefix>),
+    /// The client's address is in one of these blocks.
+    SourceIps(Vec<Cidr>),
+    /// The header's value matches.
+    Header(HeaderName, StringMatch),
+    /// The header is absent, or its value does not match.
+    WithoutHeader(HeaderName, StringMatch),
+    /// The cookie's first value matches.
+    Cookie(String, StringMatch),
+    /// The query parameter's first value matches.
+    QueryParam(String, StringMatch),
+    /// The claim of a verified token matches; of a list, one item does.
+    Claim(String, StringMatch),
+}
+
+impl Condition {
+    fn holds<H: Headers + ?Sized, E: Environment>(&self, request: &Request<'_, H, E>) -> bool {
+        let matches = |wanted: &StringMatch, value: &[u8]| {
             if wanted.ignores(value) {
                 request.exceed(Limit::Regex);
             }
             wanted.matches(value)
         };
-        let header = |(name, wanted): &(HeaderName, StringMatch)| {
-            let value = request.headers.joined(name.as_str());
-            value.is_some_and(|value| is(wanted, &value))
+        let header_matches = |name: &HeaderName, wanted| {
+            let value = request.header(name.as_str());
+            value.is_some_and(|value| matches(wanted, &value))
         };
-        let cookie = |(name, wanted): &(String, StringMatch)| {
-            let value = request.cookies(name).first().copied();
-            value.is_some_and(|value| is(wanted, value))
-        };
-        let parameter = |(name, wanted): &(String, StringMatch)| {
-            request.query(name).is_some_and(|value| is(wanted, value))
-        };
-        let claim = |(name, wanted): &(String, StringMatch)| {
-            let value = request.ambient.claim(name);
-            value.is_some_and(|value| claim::texts(&value).into_iter().any(|text| is(wanted, text)))
-        };
-        one_of(&self.methods, |method| method.as_bytes() == request.method())
-            && one_of(&self.hosts, |host| host.matches(&request.host))
-            && one_of(&self.paths, |path| path.covers(request.path()))
-            && self.comes_from(request)
-            && self.headers.iter().all(header)
-            && !self.without_headers.iter().any(header)
-            && self.cookies.iter().all(cookie)
-            && self.query_params.iter().all(parameter)
-            && self.claims.iter().all(claim)
+        match self {
+            Condition::Methods(methods) => methods.iter().any(|method| method.as_bytes() == request.method()),
+            Condition::Hosts(hosts) => hosts.iter().any(|host| host.matches(request.host())),
+            Condition::Paths(paths) => paths.iter().any(|path| path.covers(request.path())),
+            Condition::SourceIps(blocks) => request
+                .client_address()
+                .is_some_and(|address| blocks.iter().any(|block| block.contains(address))),
+            Condition::Header(name, wanted) => header_matches(name, wanted),
+            Condition::WithoutHeader(name, wanted) => !header_matches(name, wanted),
+            Condition::Cookie(name, wanted) => {
+                let value = request.cookies(name).next();
+                value.is_some_and(|value| matches(wanted, value))
+            }
+            Condition::QueryParam(name, wanted) => {
+                let value = request.query_param(name);
+                value.is_some_and(|value| matches(wanted, value))
+            }
+            Condition::Claim(name, wanted) => {
+                let claim = request.claim(name);
+                claim.is_some_and(|claim| claim.texts().any(|text| matches(wanted, text)))
+            }
+        }
     }
 }
 
-impl Match {
-    fn comes_from<H: Headers + ?Sized, A: Ambient>(&self, request: &Request<'_, H, A>) -> bool {
-        let within = |address| self.source_ips.iter().any(|block| block.contains(address));
-        self.source_ips.is_empty() || request.ambient.source().is_some_and(within)
-    }
-}
-
-fn one_of<T>(wanted: &[T], is: impl Fn(&T) -> bool) -> bool {
-    wanted.is_empty() || wanted.iter().any(is)
-}
-
-/// What a value must be. Values are bytes, and letter case counts.
+/// A condition on a value. Values are bytes, and letter case counts.
 #[derive(Debug)]
 pub enum StringMatch {
-    /// These bytes.
+    /// The value is exactly these bytes.
     Exact(String),
-    /// These bytes at its start.
+    /// The value starts with these bytes.
     Prefix(String),
-    /// A regular expression over the whole of it. What is not UTF-8 or longer than [`REGEX_MAX_VALUE`] never matches.
+    /// The regular expression matches the whole value. A value that is not UTF-8 or is longer than [`REGEX_MAX_VALUE`]
+    /// does not match.
     Regex(Regex),
-    /// Anything, even nothing, as long as it is there.
+    /// The value is present; it may be empty.
     Present,
 }
 
 impl StringMatch {
-    /// Compiles a regular expression that must match a value as a whole.
+    /// A regular expression that must match a value as a whole.
     ///
     /// # Errors
-    /// Why it can't be compiled.
+    /// Why the pattern does not compile.
     pub fn regex(pattern: &str) -> Result<Self, regex_lite::Error> {
-        // By itself first: `a)|(b` would escape from the group below.
+        // The pattern must compile by itself: `a)|(b` would escape from the group below.
         Regex::new(pattern)?;
         RegexBuilder::new(&format!("^(?:{pattern})$"))
             .size_limit(REGEX_MAX_SIZE)
@@ -161,7 +137,7 @@ impl StringMatch {
             .map(StringMatch::Regex)
     }
 
-    /// Whether the value is as told.
+    /// Whether the value matches.
     #[must_use]
     pub fn matches(&self, value: &[u8]) -> bool {
         match self {
@@ -174,7 +150,7 @@ impl StringMatch {
         }
     }
 
-    /// Whether the value is too long to be looked at.
+    /// Whether the value is too long for this regex.
     #[must_use]
     pub fn ignores(&self, value: &[u8]) -> bool {
         matches!(self, StringMatch::Regex(_)) && value.len() > REGEX_MAX_VALUE
@@ -188,7 +164,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
-    fn a_value_is_matched_as_told() {
+    fn each_kind_of_string_match() {
         let regex = |pattern| StringMatch::regex(pattern).unwrap();
         let long = "a".repeat(REGEX_MAX_VALUE);
         let longer = "a".repeat(REGEX_MAX_VALUE + 1);

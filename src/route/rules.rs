@@ -1,36 +1,55 @@
-//! An app's rules, in order, with an index: of a hundred rules that each ask for a value of a header, a request is held
-//! against those that ask for its own.
+//! An ordered list of rules, of which the first that applies wins.
+//!
+//! An index by exact header values keeps long lists fast: of a hundred rules that each ask for another value of one
+//! header, a request is checked against those that ask for its own value.
 
-use crate::environment::Ambient;
+use super::matching::{Condition, Match, StringMatch};
+use crate::environment::Environment;
 use crate::http::header::{HeaderName, Headers};
 use crate::http::request::Request;
-use crate::route::matching::{Match, Rule, StringMatch};
 
-/// Rules, of which the first that applies wins.
-#[derive(Debug, Default)]
-pub struct Rules {
-    all: Vec<Rule>,
-    /// Those that no header's value tells anything of.
-    unkeyed: Places,
-    /// By a header's name and its value, those that may apply.
+/// A rule: which requests it applies to, and what it gives them.
+#[derive(Debug)]
+pub struct Rule<T> {
+    /// Any of these is enough. An empty list applies to every request.
+    pub matches: Vec<Match>,
+    /// What the rule gives a request.
+    pub target: T,
+}
+
+impl<T> Rule<T> {
+    /// Whether any of the matches holds.
+    #[must_use]
+    pub fn applies<H: Headers + ?Sized, E: Environment>(&self, request: &Request<'_, H, E>) -> bool {
+        self.matches.is_empty() || self.matches.iter().any(|each| each.holds(request))
+    }
+}
+
+/// Rules in order.
+#[derive(Debug)]
+pub struct Rules<T> {
+    all: Vec<Rule<T>>,
+    /// The rules that need no exact header value.
+    unkeyed: IndexSet,
+    /// By header name and value, the rules that need that value.
     keyed: Vec<(HeaderName, Values)>,
 }
 
-/// Values in order, and who asks for each.
-type Values = Vec<(String, Places)>;
+/// Header values in order, and the rules that need each.
+type Values = Vec<(String, IndexSet)>;
 
-/// Places in the list of rules: a bit for each.
+/// A set of indices into the list of rules: one bit for each.
 #[derive(Debug, Default, Clone)]
-struct Places(Vec<u64>);
+struct IndexSet(Vec<u64>);
 
-impl Places {
-    fn insert(&mut self, place: usize) {
-        let word = place / 64;
+impl IndexSet {
+    fn insert(&mut self, index: usize) {
+        let word = index / 64;
         if self.0.len() <= word {
             self.0.resize(word + 1, 0);
         }
         if let Some(word) = self.0.get_mut(word) {
-            *word |= 1 << (place % 64);
+            *word |= 1 << (index % 64);
         }
     }
 
@@ -39,30 +58,36 @@ impl Places {
     }
 }
 
-impl From<Vec<Rule>> for Rules {
-    fn from(all: Vec<Rule>) -> Self {
-        let mut rules = Rules::default();
-        for (place, rule) in all.iter().enumerate() {
+impl<T> From<Vec<Rule<T>>> for Rules<T> {
+    fn from(all: Vec<Rule<T>>) -> Self {
+        let mut rules = Rules {
+            all: Vec::new(),
+            unkeyed: IndexSet::default(),
+            keyed: Vec::new(),
+        };
+        for (index, rule) in all.iter().enumerate() {
             let keys: Option<Vec<_>> = rule.matches.iter().map(key).collect();
             match keys {
-                Some(keys) if !keys.is_empty() => keys.into_iter().for_each(|key| rules.index(key, place)),
-                _ => rules.unkeyed.insert(place),
+                Some(keys) if !keys.is_empty() => {
+                    keys.into_iter().for_each(|key| rules.insert_key(key, index));
+                }
+                _ => rules.unkeyed.insert(index),
             }
         }
         Rules { all, ..rules }
     }
 }
 
-/// A header and the value that it must have, if there is one.
-fn key(one: &Match) -> Option<(&HeaderName, &str)> {
-    one.headers.iter().find_map(|(name, wanted)| match wanted {
-        StringMatch::Exact(value) => Some((name, value.as_str())),
+/// A header and the exact value that a match needs, if it needs one.
+fn key(each: &Match) -> Option<(&HeaderName, &str)> {
+    each.conditions.iter().find_map(|condition| match condition {
+        Condition::Header(name, StringMatch::Exact(value)) => Some((name, value.as_str())),
         _ => None,
     })
 }
 
-impl Rules {
-    fn index(&mut self, (name, value): (&HeaderName, &str), place: usize) {
+impl<T> Rules<T> {
+    fn insert_key(&mut self, (name, value): (&HeaderName, &str), index: usize) {
         let known = self.keyed.iter().position(|(known, _)| known == name);
         let known = known.unwrap_or_else(|| {
             self.keyed.push((name.clone(), Values::new()));
@@ -72,61 +97,55 @@ impl Rules {
             return;
         };
         let at = find(values, value.as_bytes()).unwrap_or_else(|at| {
-            values.insert(at, (value.to_owned(), Places::default()));
+            values.insert(at, (value.to_owned(), IndexSet::default()));
             at
         });
-        if let Some((_, places)) = values.get_mut(at) {
-            places.insert(place);
+        if let Some((_, indices)) = values.get_mut(at) {
+            indices.insert(index);
         }
     }
 
-    /// The first that applies, and its place.
-    pub fn first<H: Headers + ?Sized, A: Ambient>(&self, request: &Request<'_, H, A>) -> Option<usize> {
-        let keyed: Vec<_> = self
+    /// The first rule that applies, and its index.
+    pub fn first<H: Headers + ?Sized, E: Environment>(
+        &self,
+        request: &Request<'_, H, E>,
+    ) -> Option<(usize, &Rule<T>)> {
+        let candidates: Vec<&IndexSet> = self
             .keyed
             .iter()
             .filter_map(|(name, values)| {
-                let value = request.headers.joined(name.as_str())?;
-                values.get(find(values, &value).ok()?)
+                let value = request.header(name.as_str())?;
+                let (_, indices) = values.get(find(values, &value).ok()?)?;
+                Some(indices)
             })
+            .chain([&self.unkeyed])
             .collect();
-        if keyed.is_empty() && self.unkeyed.0.is_empty() {
-            return None;
-        }
-        self.first_of(&keyed, request)
-    }
-
-    /// The first that applies of those that are kept under its headers' values, and of the others.
-    #[inline(never)]
-    fn first_of<H: Headers + ?Sized, A: Ambient>(
-        &self,
-        keyed: &[&(String, Places)],
-        request: &Request<'_, H, A>,
-    ) -> Option<usize> {
         (0..self.all.len().div_ceil(64)).find_map(|i| {
-            let all = keyed
-                .iter()
-                .fold(self.unkeyed.word(i), |all, (_, some)| all | some.word(i));
-            let mut places = std::iter::successors(Some(all), |left| Some(left & left.wrapping_sub(1)))
+            let word = candidates.iter().fold(0, |word, set| word | set.word(i));
+            // Each step clears the lowest bit.
+            let mut indices = std::iter::successors(Some(word), |left| Some(left & left.wrapping_sub(1)))
                 .take_while(|left| *left != 0)
                 .map(|left| 64 * i + left.trailing_zeros() as usize);
-            places.find(|place| self.get(*place).is_some_and(|rule| rule.applies(request)))
+            indices.find_map(|index| {
+                let rule = self.all.get(index)?;
+                rule.applies(request).then_some((index, rule))
+            })
         })
     }
 
-    /// The rule at a place.
+    /// The rule at an index.
     #[must_use]
-    pub fn get(&self, place: usize) -> Option<&Rule> {
-        self.all.get(place)
+    pub fn get(&self, index: usize) -> Option<&Rule<T>> {
+        self.all.get(index)
     }
 
-    /// How many there are.
+    /// How many rules there are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.all.len()
     }
 
-    /// Whether there is none.
+    /// Whether there is no rule.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()

@@ -1,46 +1,12 @@
 //! Which app a request belongs to, by its host and path, in Envoy's own order: the most specific host, then the
 //! longest path. It knows what a host and a path are, and not what an app is.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::net::Ipv6Addr;
 
 use hashbrown::HashMap;
 
-use crate::http::header::mark;
-
-/// The host of a request: without its port and a trailing dot, in lower case.
-///
-/// An IPv6 address keeps its brackets.
-#[must_use]
-pub fn normalized_host(authority: &[u8]) -> Cow<'_, [u8]> {
-    // Most have neither port nor capitals, and are looked through once.
-    if authority.iter().all(|b| *b != b':' && !b.is_ascii_uppercase()) {
-        return Cow::Borrowed(without_dot(authority));
-    }
-    Cow::Owned(lower_host(authority))
-}
-
-#[inline(never)]
-fn lower_host(authority: &[u8]) -> Vec<u8> {
-    let (host, _) = split_port(authority);
-    without_dot(host).to_ascii_lowercase()
-}
-
-fn without_dot(host: &[u8]) -> &[u8] {
-    host.strip_suffix(b".").unwrap_or(host)
-}
-
-/// The host of an authority, and its port with the colon before it, if it has one.
-#[must_use]
-pub fn split_port(authority: &[u8]) -> (&[u8], &[u8]) {
-    let colon = authority.iter().rposition(|b| *b == b':');
-    match colon.and_then(|colon| authority.split_at_checked(colon)) {
-        // In `[::1]` the last colon belongs to the address.
-        Some((host, port)) if port.iter().skip(1).all(u8::is_ascii_digit) => (host, port),
-        _ => (authority, &[]),
-    }
-}
+use crate::http::header::fingerprint;
 
 /// The hosts that a scope or a rule names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -169,8 +135,8 @@ impl PathPrefix {
 #[derive(Debug)]
 pub struct ScopeMap<T> {
     exact: HashMap<Vec<u8>, Paths<T>>,
-    /// The [`mark`] of each exact host: where there are few, most others have another.
-    marks: u64,
+    /// The [`fingerprint`] of each exact host: where there are few, most others have another.
+    fingerprints: u64,
     suffix: HashMap<Vec<u8>, Paths<T>>,
     any: Paths<T>,
 }
@@ -182,7 +148,7 @@ impl<T> Default for ScopeMap<T> {
     fn default() -> Self {
         ScopeMap {
             exact: HashMap::new(),
-            marks: 0,
+            fingerprints: 0,
             suffix: HashMap::new(),
             any: Vec::new(),
         }
@@ -199,7 +165,7 @@ impl<T> ScopeMap<T> {
             HostPattern::Any => &mut self.any,
             HostPattern::Suffix(suffix) => self.suffix.entry(suffix.clone().into_bytes()).or_default(),
             HostPattern::Exact(name) => {
-                self.marks |= mark(name.as_bytes());
+                self.fingerprints |= fingerprint(name.as_bytes());
                 self.exact.entry(name.clone().into_bytes()).or_default()
             }
         };
@@ -224,7 +190,7 @@ impl<T> ScopeMap<T> {
     }
 
     fn paths(&self, host: &[u8]) -> &Paths<T> {
-        if self.marks & mark(host) != 0
+        if self.fingerprints & fingerprint(host) != 0
             && let Some(paths) = self.exact.get(host)
         {
             return paths;
@@ -248,29 +214,6 @@ mod tests {
     use super::*;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
-
-    #[test]
-    fn a_host_is_read_without_port_case_and_trailing_dot() {
-        for (authority, host) in [
-            ("shop.example.com", "shop.example.com"),
-            ("Shop.Example.COM:8080", "shop.example.com"),
-            ("shop.example.com.", "shop.example.com"),
-            ("shop.example.com.:443", "shop.example.com"),
-            ("shop.example.com:", "shop.example.com"),
-            ("[::1]", "[::1]"),
-            ("[::1]:8080", "[::1]"),
-            ("[FE80::A]:1", "[fe80::a]"),
-            ("shop:x", "shop:x"),
-            ("", ""),
-            (":", ""),
-        ] {
-            assert_eq!(
-                &*normalized_host(authority.as_bytes()),
-                host.as_bytes(),
-                "{authority:?}"
-            );
-        }
-    }
 
     #[test]
     fn host_patterns_say_what_is_wrong() {

@@ -1,108 +1,95 @@
-//! Mirrored requests: how the copy that Envoy sends to a mirror is told from a request that somebody waits for.
+//! Mirrored requests: how to tell the copy that Envoy sends to a mirror from a live request.
 //!
-//! It reads the signals of a request and says what they mean; what follows, [`workload`](crate::workload) does.
+//! This module reads the signals of a request and says what they mean. [`workload`](crate::workload) acts on that.
 
 use std::borrow::Cow;
 
-use crate::environment::Ambient;
+use crate::environment::Environment;
+use crate::http::authority::split_port;
 use crate::http::header::{HeaderName, Headers};
 use crate::http::request::Request;
-use crate::route::scope::{PathPrefix, split_port};
+use crate::route::scope::PathPrefix;
 
-/// The header that tells the app: set to `true` on a mirrored request, removed from any other.
-pub const TAG: HeaderName = HeaderName::ours("x-mirrored");
-
-/// The header that a sender's mirror policy puts on the copy alone.
-pub const MARK: HeaderName = HeaderName::ours("x-pinion-mirror");
-
-/// What is done about mirrored requests.
+/// How a workload treats mirrored requests.
 #[derive(Debug)]
 pub struct Mirror {
-    /// The header that tells the app.
+    /// The header that tells the app of a mirrored request.
     pub header: HeaderName,
-    /// How they are told.
+    /// The signals of a mirrored request.
     pub detect: Detect,
     /// Whether the app sees the host without the suffix.
-    pub restore_host: RestoreHost,
-    /// Those that never reach the app.
+    pub restore_host: bool,
+    /// The mirrored requests that never reach the app.
     pub block: Vec<Block>,
 }
 
-/// Whether the app sees the host without the suffix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "yes or no")]
-pub enum RestoreHost {
-    Yes,
-    No,
-}
-
-/// The signals that are looked for.
+/// The signals of a mirrored request.
 #[derive(Debug)]
 pub struct Detect {
     /// A header that only copies carry (Envoy's `request_mirror_policies.request_headers_mutations`).
     pub header: Option<HeaderName>,
-    /// What Envoy appends to a copy's host, before the port.
+    /// The suffix that Envoy appends to a copy's host, before the port.
     pub host_suffix: Option<String>,
-    /// The route header, and this workload's version if it knows it: a copy is routed for another.
+    /// The route header, and this workload's version if it is known. A copy names another version.
     pub other_version: Option<(HeaderName, Option<String>)>,
-    /// This workload gets nothing but copies.
+    /// Whether this workload gets copies only.
     pub always: bool,
 }
 
-/// What a request's signals say.
+/// What a request's signals mean.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Signal<'a> {
-    /// A copy; and the authority that it was sent for, where it carries the suffix.
+    /// A copy. If the host has the suffix, the authority without it.
     Mirrored(Option<Cow<'a, str>>),
-    /// A copy, or a live request that a lagging route sent astray: nobody can tell.
+    /// Either a copy or a live request that an outdated route sent here.
     OtherVersion,
 }
 
-/// Mirrored requests that are answered here.
+/// Mirrored requests that the filter answers itself.
 #[derive(Debug)]
 pub struct Block {
-    /// Of these methods, if there are any.
+    /// With one of these methods; an empty list means any.
     pub methods: Vec<String>,
-    /// Under these paths, if there are any.
+    /// Under one of these paths; an empty list means any.
     pub paths: Vec<PathPrefix>,
 }
 
 impl Detect {
-    /// Whether there is no signal that could ever be seen.
+    /// Whether no signal is configured.
     #[must_use]
     pub fn is_blind(&self) -> bool {
         self.header.is_none() && self.host_suffix.is_none() && self.other_version.is_none() && !self.always
     }
 
-    /// What the request's signals say, if it has any.
+    /// What the request's signals mean. None if the request has no signal.
     #[must_use]
-    pub fn signal<'a, H: Headers + ?Sized, A: Ambient>(
+    pub fn signal<'a, H: Headers + ?Sized, A: Environment>(
         &self,
         request: &Request<'a, H, A>,
     ) -> Option<Signal<'a>> {
         let original = self.host_suffix.as_deref().and_then(|suffix| {
-            let authority = request.headers.first(":authority")?;
+            let authority = request.headers().first(":authority")?;
             without_suffix(authority, suffix)
         });
-        let marked = |name: &HeaderName| request.headers.first(name.as_str()).is_some();
+        let marked = |name: &HeaderName| request.headers().first(name.as_str()).is_some();
         if original.is_some() || self.always || self.header.as_ref().is_some_and(marked) {
             return Some(Signal::Mirrored(original));
         }
         let (route, version) = self.other_version.as_ref()?;
-        let routed = request.headers.joined(route.as_str())?;
+        let routed = request.headers().joined(route.as_str())?;
         let other = !routed.is_empty() && *routed != *version.as_ref()?.as_bytes();
         other.then_some(Signal::OtherVersion)
     }
 }
 
-/// The authority as it was before the suffix came before its port.
+/// The authority without the suffix before its port. None if the suffix is absent.
 fn without_suffix<'a>(authority: &'a [u8], suffix: &str) -> Option<Cow<'a, str>> {
     let (host, port) = split_port(std::str::from_utf8(authority).ok()?.as_bytes());
     let (original, end) = host.split_at_checked(host.len().checked_sub(suffix.len())?)?;
     if original.is_empty() || !end.eq_ignore_ascii_case(suffix.as_bytes()) {
         return None;
     }
-    // Cut out of a str next to ASCII, each part still is one.
+    // Each part is cut at an ASCII byte, and so is still UTF-8.
     let (original, port) = (
         std::str::from_utf8(original).ok()?,
         std::str::from_utf8(port).ok()?,
@@ -115,9 +102,9 @@ fn without_suffix<'a>(authority: &'a [u8], suffix: &str) -> Option<Cow<'a, str>>
 }
 
 impl Block {
-    /// Whether this request is one of them.
+    /// Whether the block covers this request.
     #[must_use]
-    pub fn covers<H: Headers + ?Sized, A: Ambient>(&self, request: &Request<'_, H, A>) -> bool {
+    pub fn covers<H: Headers + ?Sized, A: Environment>(&self, request: &Request<'_, H, A>) -> bool {
         let method = request.method();
         (self.methods.is_empty() || self.methods.iter().any(|wanted| wanted.as_bytes() == method))
             && (self.paths.is_empty() || self.paths.iter().any(|prefix| prefix.covers(request.path())))
@@ -127,7 +114,7 @@ impl Block {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::environment::Still;
+    use crate::environment::FixedEnvironment;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -170,7 +157,7 @@ mod tests {
             ("GET", "/mail", false),
         ] {
             let headers = [(":method", method), (":path", path)];
-            let still = Still::default();
+            let still = FixedEnvironment::default();
             let request = Request::new(headers.as_slice(), &still);
             assert_eq!(block.covers(&request), expected, "{method} {path}");
         }

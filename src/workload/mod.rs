@@ -1,121 +1,89 @@
-//! Beside a version's pods: what is told to the app of a request, and what its response says of who served it.
-//!
-//! A workload decides nothing. It knows what version it is, and whether a request is a mirrored one.
+//! The filter beside a version's pods: it tells the app of mirrored requests, and stamps responses with the version that
+//! served them. A workload decides no version.
 
 pub mod mirror;
+pub mod stamp;
 
 use std::borrow::Cow;
 
-use crate::environment::Ambient;
+use crate::environment::Environment;
 use crate::http::edit::{Edit, Edits};
-use crate::http::header::{HeaderName, Headers};
+use crate::http::header::Headers;
 use crate::http::request::Request;
-use crate::workload::mirror::{Mirror, RestoreHost, Signal};
+use mirror::{Mirror, Signal};
+use stamp::Stamp;
 
 /// What the filter does beside a version's pods.
 #[derive(Debug)]
 pub struct Workload {
-    /// What responses say, if this workload knows its version.
+    /// The stamp on responses. None if the workload's version is not known.
     pub stamp: Option<Stamp>,
-    /// What is done about mirrored requests.
+    /// How mirrored requests are treated. None if they are not told from live ones.
     pub mirror: Option<Mirror>,
 }
 
-/// What responses say of who served them.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Stamp {
-    /// The response header.
-    pub header: HeaderName,
-    /// What it shows.
-    pub label: String,
-    /// This workload's version, by name.
-    pub version: String,
-}
-
-/// What shall happen to a request.
+/// What happens to a request.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Verdict<'a> {
-    /// What it is.
-    pub outcome: Outcome,
-    /// What the host shall do to it.
+    /// What the request is, and whether it reaches the app.
+    pub outcome: MirrorOutcome,
+    /// The edits of the request.
     pub edits: Edits<'a>,
 }
 
-/// What a request is.
+/// What a request is, and whether it reaches the app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// One that somebody waits for, as far as can be told.
+pub enum MirrorOutcome {
+    /// A live request, as far as the signals tell.
     Live,
-    /// A mirrored one, which the app is told of.
+    /// A mirrored request that reaches the app with a tag.
     Tagged,
-    /// A mirrored one that is answered here and never reaches the app.
+    /// A mirrored request that the filter answers itself.
     Blocked,
 }
 
-impl Outcome {
-    /// The outcome's name in metrics; a live request is not counted.
+impl MirrorOutcome {
+    /// The outcome's name in metrics. None for a live request, which is not counted.
     #[must_use]
     pub fn as_str(self) -> Option<&'static str> {
         match self {
-            Outcome::Live => None,
-            Outcome::Tagged => Some("tagged"),
-            Outcome::Blocked => Some("blocked"),
+            MirrorOutcome::Live => None,
+            MirrorOutcome::Tagged => Some("tagged"),
+            MirrorOutcome::Blocked => Some("blocked"),
         }
     }
 }
 
 impl Workload {
-    /// Judges a request.
-    pub fn judge<'a, H: Headers + ?Sized, A: Ambient>(
+    /// The verdict on a request.
+    pub fn judge<'a, H: Headers + ?Sized, E: Environment>(
         &'a self,
         headers: &'a H,
-        ambient: &'a A,
+        environment: &'a E,
     ) -> Verdict<'a> {
-        let live = Verdict {
-            outcome: Outcome::Live,
-            edits: Edits::default(),
-        };
+        let verdict = |outcome, edits| Verdict { outcome, edits };
+        let mut edits = Edits::new();
         let Some(mirror) = &self.mirror else {
-            return live;
+            return verdict(MirrorOutcome::Live, edits);
         };
-        let request = Request::new(headers, ambient);
+        let request = Request::new(headers, environment);
         let tag = mirror.header.as_str();
         let Some(signal) = mirror.detect.signal(&request) else {
-            let edits = headers.first(tag).map(|_| Edit::Remove(tag));
-            return Verdict {
-                edits: edits.into_iter().collect(),
-                ..live
-            };
+            edits.extend(headers.first(tag).map(|_| Edit::Remove(tag)));
+            return verdict(MirrorOutcome::Live, edits);
         };
-        let mut edits = Edits::default();
+        // An access log recognizes a blocked request by the tag, too.
         edits.push(Edit::Replace(tag, Cow::Borrowed("true")));
-        // A live request that a lagging route sent astray carries another version too. It must reach the app.
-        let Signal::Mirrored(original) = signal else {
-            return Verdict {
-                outcome: Outcome::Tagged,
-                edits,
-            };
+        // A live request that an outdated route sent here names another version too. It must reach the app.
+        let Signal::Mirrored(original_authority) = signal else {
+            return verdict(MirrorOutcome::Tagged, edits);
         };
         if mirror.block.iter().any(|block| block.covers(&request)) {
-            // Access logs tell it by the tag.
-            return Verdict {
-                outcome: Outcome::Blocked,
-                edits,
-            };
+            return verdict(MirrorOutcome::Blocked, edits);
         }
-        if let (RestoreHost::Yes, Some(original)) = (mirror.restore_host, original) {
-            edits.push(Edit::Replace(":authority", original));
+        if let Some(authority) = original_authority.filter(|_| mirror.restore_host) {
+            edits.push(Edit::Replace(":authority", authority));
         }
-        Verdict {
-            outcome: Outcome::Tagged,
-            edits,
-        }
-    }
-
-    /// What the host shall do to a response that the app gave. The stamp takes the place of what the app says: an app
-    /// that passes on what it got from another service would show that one's version.
-    pub fn stamp(&self) -> Option<Edit<'_>> {
-        let stamp = self.stamp.as_ref()?;
-        Some(Edit::Replace(stamp.header.as_str(), Cow::Borrowed(&stamp.label)))
+        verdict(MirrorOutcome::Tagged, edits)
     }
 }

@@ -1,12 +1,12 @@
 //! The node and environment of every case and refusal.
 
-use pinion::config::Surroundings;
+use pinion::config::ProxyInfo;
 use pinion_testing::case;
 
 /// Where every case runs, unless another node is named.
 pub(crate) struct Around<'a>(pub(crate) &'a str);
 
-impl Surroundings for Around<'_> {
+impl ProxyInfo for Around<'_> {
     fn node_id(&self) -> Option<String> {
         Some(self.0.to_owned())
     }

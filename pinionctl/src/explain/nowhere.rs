@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
+use pinion::http::authority::normalized_host;
 use pinion::http::header::Headers;
-use pinion::route::scope::{HostPattern, PathPrefix, normalized_host};
+use pinion::route::scope::{HostPattern, PathPrefix};
 use serde_json::Value;
 
 use crate::load::Loaded;
@@ -30,7 +31,7 @@ pub(super) fn told<H: Headers + ?Sized>(loaded: &Loaded, request: &H) -> String 
         // Writing to a String cannot fail.
         let _ = writeln!(out, "  {name}: {}", why(app, &host, path));
     }
-    if !loaded.edge.acts() {
+    if !loaded.edge.enforces() {
         out += "  observe  every app only observes: nothing is changed, and the filter answers nobody who asks why\n";
     }
     out

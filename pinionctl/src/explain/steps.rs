@@ -2,13 +2,13 @@
 
 use std::fmt::{self, Write};
 
-use pinion::config::{App, Inbound};
-use pinion::decision::trace::{Step, Why};
-use pinion::decision::{Decision, Reason};
+use pinion::app::{App, Inbound, Target};
+use pinion::decision::{Decision, Reason, Step, StepResult, Why};
 use pinion::http::request::Limit;
-use pinion::identity::pin::{Follow, Key, Rejection};
+use pinion::identity::client_key::ClientKey;
+use pinion::identity::pin::Rejection;
+use pinion::identity::pinning::Follow;
 use pinion::rollout::version::State;
-use pinion::route::matching::Target;
 
 use super::world::World;
 use crate::clock::utc;
@@ -66,38 +66,38 @@ fn beyond(limit: Limit) -> &'static str {
 
 fn by_override(decision: &Decision) -> String {
     let app = &decision.app;
-    match decision.trace.asked {
-        Step::Took(_) => format!("decides: {} was asked for, by who may", decision.version),
-        Step::Passed(Why::Unconfigured) => "not configured, so that nobody can ask".to_owned(),
-        Step::Passed(Why::Denied) => {
+    match decision.trace.result(Step::Override) {
+        StepResult::Took(_) => format!("decides: {} was asked for, by who may", decision.version),
+        StepResult::Passed(Why::Unconfigured) => "not configured, so that nobody can ask".to_owned(),
+        StepResult::Passed(Why::Denied) => {
             "asked for, by who may not or with nothing that is understood".to_owned()
         }
-        Step::Passed(Why::Unknown) => format!(
+        StepResult::Passed(Why::Unknown) => format!(
             "asks for a version that {} does not have, or that is retired",
             app.name
         ),
-        Step::Passed(Why::Unasked) => "nobody asks".to_owned(),
-        Step::Passed(other) => other.as_str().to_owned(),
-        Step::Unreached => UNREACHED.to_owned(),
+        StepResult::Passed(Why::Unasked) => "nobody asks".to_owned(),
+        StepResult::Passed(other) => other.as_str().to_owned(),
+        StepResult::Unreached => UNREACHED.to_owned(),
     }
 }
 
 fn by_inbound(decision: &Decision) -> String {
     let header = &decision.app.route_header;
-    match (decision.trace.inbound, decision.app.inbound) {
-        (Step::Took(_), _) => format!("decides: {header} names {}", decision.version),
-        (Step::Passed(_), Inbound::Strip) => format!("strip: what {header} says counts for nothing"),
-        (Step::Passed(Why::Absent), _) => format!("no {header} came"),
-        (Step::Passed(Why::Unknown), _) => format!("{header} names no version, or a retired one"),
-        (Step::Passed(other), _) => other.as_str().to_owned(),
-        (Step::Unreached, _) => UNREACHED.to_owned(),
+    match (decision.trace.result(Step::Inbound), decision.app.inbound) {
+        (StepResult::Took(_), _) => format!("decides: {header} names {}", decision.version),
+        (StepResult::Passed(_), Inbound::Strip) => format!("strip: what {header} says counts for nothing"),
+        (StepResult::Passed(Why::Absent), _) => format!("no {header} came"),
+        (StepResult::Passed(Why::Unknown), _) => format!("{header} names no version, or a retired one"),
+        (StepResult::Passed(other), _) => other.as_str().to_owned(),
+        (StepResult::Unreached, _) => UNREACHED.to_owned(),
     }
 }
 
 fn by_rule(decision: &Decision) -> String {
     let (app, version) = (&decision.app, &decision.version);
-    match decision.trace.rule {
-        Step::Took(item) => {
+    match decision.trace.result(Step::Rule) {
+        StepResult::Took(item) => {
             let i = usize::from(item.unwrap_or_default());
             match app.rules.get(i).map(|rule| &rule.target) {
                 Some(Target::Split(_)) => {
@@ -106,20 +106,20 @@ fn by_rule(decision: &Decision) -> String {
                 _ => format!("decides: rules[{i}] matches"),
             }
         }
-        Step::Passed(Why::Unconfigured) => "there are none".to_owned(),
-        Step::Passed(Why::Unmatched) => match app.rules.len() {
+        StepResult::Passed(Why::Unconfigured) => "there are none".to_owned(),
+        StepResult::Passed(Why::Unmatched) => match app.rules.len() {
             1 => "rules[0] does not match".to_owned(),
             count => format!("none of the {count} matches"),
         },
-        Step::Passed(other) => other.as_str().to_owned(),
-        Step::Unreached => UNREACHED.to_owned(),
+        StepResult::Passed(other) => other.as_str().to_owned(),
+        StepResult::Unreached => UNREACHED.to_owned(),
     }
 }
 
 fn by_key(decision: &Decision, world: &World) -> String {
     let keys = &decision.app.pinning.keys;
-    match decision.trace.key {
-        Step::Took(item) => {
+    match decision.trace.result(Step::Key) {
+        StepResult::Took(item) => {
             let i = usize::from(item.unwrap_or_default());
             let what = keys.get(i).map_or_else(String::new, named);
             format!(
@@ -128,41 +128,41 @@ fn by_key(decision: &Decision, world: &World) -> String {
                 place(decision, world)
             )
         }
-        Step::Passed(Why::Unconfigured) => "not configured".to_owned(),
-        Step::Passed(Why::Absent) => {
+        StepResult::Passed(Why::Unconfigured) => "not configured".to_owned(),
+        StepResult::Passed(Why::Absent) => {
             let names: Vec<_> = keys.iter().map(named).collect();
             format!("there is no {}", names.join(", no "))
         }
-        Step::Passed(other) => other.as_str().to_owned(),
-        Step::Unreached => UNREACHED.to_owned(),
+        StepResult::Passed(other) => other.as_str().to_owned(),
+        StepResult::Unreached => UNREACHED.to_owned(),
     }
 }
 
-fn named(key: &Key) -> String {
+fn named(key: &ClientKey) -> String {
     match key {
-        Key::Header(name) => format!("header {name}"),
-        Key::Cookie(name) => format!("cookie {name}"),
-        Key::Claim(name) => format!("claim {name}"),
-        Key::SourceIp => "client's address".to_owned(),
+        ClientKey::Header(name) => format!("header {name}"),
+        ClientKey::Cookie(name) => format!("cookie {name}"),
+        ClientKey::Claim(name) => format!("claim {name}"),
+        ClientKey::SourceIp => "client's address".to_owned(),
     }
 }
 
 fn by_pin(decision: &Decision, world: &World) -> String {
-    match decision.trace.pin {
-        Step::Took(_) => format!(
+    match decision.trace.result(Step::Pin) {
+        StepResult::Took(_) => format!(
             "{} it holds {}{}",
             verb(decision),
             place(decision, world),
             stays(decision, world)
         ),
-        Step::Passed(Why::Absent) => "none came".to_owned(),
-        Step::Passed(Why::Rejected(cause)) => format!(
+        StepResult::Passed(Why::Absent) => "none came".to_owned(),
+        StepResult::Passed(Why::Rejected(cause)) => format!(
             "does not hold ({}): {}",
             cause.as_str(),
             rejected(cause, &decision.app)
         ),
-        Step::Passed(other) => other.as_str().to_owned(),
-        Step::Unreached => UNREACHED.to_owned(),
+        StepResult::Passed(other) => other.as_str().to_owned(),
+        StepResult::Unreached => UNREACHED.to_owned(),
     }
 }
 
@@ -187,7 +187,7 @@ fn stays(decision: &Decision, world: &World) -> &'static str {
     let owner = decision
         .trace
         .slot
-        .map(|slot| app.rollout.owner(slot, || world.now));
+        .map(|slot| app.schedule.owner(slot, || world.now));
     if decision.reason != Reason::Pin || owner.is_none_or(|owner| owner.index == version.index) {
         ""
     } else if version.state == State::Draining {
@@ -200,8 +200,11 @@ fn stays(decision: &Decision, world: &World) -> &'static str {
 }
 
 fn by_draw(decision: &Decision, world: &World) -> String {
-    let is_split =
-        decision.reason == Reason::Rule && !matches!(decision.trace.pin, Step::Unreached | Step::Took(_));
+    let is_split = decision.reason == Reason::Rule
+        && !matches!(
+            decision.trace.result(Step::Pin),
+            StepResult::Unreached | StepResult::Took(_)
+        );
     if world.drew.get() {
         let how = match world.slot {
             Some(_) => "as --draw says",
@@ -231,6 +234,6 @@ fn place(decision: &Decision, world: &World) -> String {
     let Some(slot) = decision.trace.slot else {
         return "no slot".to_owned();
     };
-    let owner = decision.app.rollout.owner(slot, || world.now);
+    let owner = decision.app.schedule.owner(slot, || world.now);
     format!("slot {}, which is {owner}'s", slot.number())
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use pinion::config::App;
+use pinion::app::App;
 use pinion::decision;
 use pinion::identity::pin::Pin;
 use pinion::rollout::slots::{SLOTS, Slot};
@@ -48,7 +48,7 @@ impl<'a> Change<'a> {
             } else {
                 (old.epoch != new.epoch).then_some("epoch")
             };
-            change.moves(|slot, _| cause.map_or_else(|| Ok(after.rollout.owner(slot, || at)), Err))
+            change.moves(|slot, _| cause.map_or_else(|| Ok(after.schedule.owner(slot, || at)), Err))
         });
         change
     }
@@ -62,13 +62,13 @@ impl<'a> Change<'a> {
             epoch: old.epoch,
             slot,
         }
-        .written(&self.before.name, old.keys());
+        .encode(&self.before.name, old.signing_keys());
         decision::returning(self.after, pin.as_bytes(), at).map_err(pinion::identity::pin::Rejection::as_str)
     }
 
     /// The clients of all slots. Between the ends of the runs of both layouts, all go the same way.
     fn moves(&self, to: impl Fn(Slot, &Version) -> Result<VersionRef, &'static str>) -> Moves {
-        let layouts = [self.before, self.after].map(|app| app.rollout.layout(self.at));
+        let layouts = [self.before, self.after].map(|app| app.schedule.layout(self.at));
         let ends: BTreeSet<u32> = layouts
             .iter()
             .flat_map(|layout| layout.runs())
@@ -77,7 +77,7 @@ impl<'a> Change<'a> {
         let (mut moves, mut start) = (Moves::default(), 0);
         for end in ends {
             if let Some(slot) = Slot::new(start) {
-                let from = self.before.rollout.owner(slot, || self.at);
+                let from = self.before.schedule.owner(slot, || self.at);
                 moves.add(&from, to(slot, &from), end - start);
             }
             start = end;
@@ -88,7 +88,7 @@ impl<'a> Change<'a> {
     /// A version's share in percent, before and after; none where it is not there.
     fn share(app: &App, name: &str, at: u64) -> Option<f64> {
         let version = app.versions.iter().find(|version| version.name == name)?;
-        Some(app.rollout.share(version, || at).percent())
+        Some(app.schedule.share(version, || at).percent())
     }
 
     /// The names of all versions: as before, then the new ones.
@@ -115,7 +115,7 @@ impl<'a> Change<'a> {
         }
         for ((from, _), count) in &moves.let_go {
             for to in &self.after.versions {
-                let share = self.after.rollout.share(to, || self.at);
+                let share = self.after.schedule.share(to, || self.at);
                 let expected = f64::from(*count) * share.percent() / 100.0;
                 if expected > 0.0 {
                     flows.entry((from.clone(), to.name.clone())).or_default().expected += expected;

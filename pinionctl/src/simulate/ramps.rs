@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use pinion::config::App;
+use pinion::app::App;
 use pinion::rollout::ramp::Ramp;
 use pinion::rollout::slots::Share;
 
@@ -68,11 +68,11 @@ impl<'a> Course<'a> {
 
     /// Each version's share at a time, in their order.
     pub(super) fn shares(&self, at: u64) -> Vec<Share> {
-        let rollout = &self.app.rollout;
+        let schedule = &self.app.schedule;
         self.app
             .versions
             .iter()
-            .map(|version| rollout.share(version, || at))
+            .map(|version| schedule.share(version, || at))
             .collect()
     }
 

@@ -68,12 +68,12 @@ impl Client {
 
     /// Takes the response: the cookie that it sets, if any. Whether it set one.
     pub fn take(&mut self, decision: &Decision) -> bool {
-        if decision.gifts.is_none() {
+        if decision.client_state.is_none() {
             return false;
         }
         let response: [(&str, &[u8]); 1] = [(":status", b"200")];
         let stamped = decision::stamp(decision, &response[..]);
-        let set = stamped.edits.find_map(|edit| match edit {
+        let set = stamped.edits.iter().find_map(|edit| match edit {
             Edit::Append("set-cookie", value) => Some(value.split(';').next()?.to_owned()),
             _ => None,
         });

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use pinion::decision::{self, Decision, Reason};
-use pinion::rollout::outlier::{Attempt, Change};
+use pinion::rollout::outlier::{Change, Probe};
 
 use crate::chance::Chance;
 use crate::client::{Client, Kind, is_new};
@@ -192,7 +192,7 @@ impl Run {
             self.seen.last_fallback = time;
         }
         if new && record.is_ejected {
-            let is_trial = matches!(decision.attempt, Some(Attempt::Trial(_)));
+            let is_trial = matches!(decision.probe, Some(Probe::Trial(_)));
             record.trials.push((proxy.clock(time), is_trial));
         }
         let second = &mut self.seen.seconds[time as usize];
@@ -225,7 +225,7 @@ impl Run {
             let record = &mut self.seen.proxies[answer.proxy];
             record.errors += u32::from(answer.status == 503 && !answer.while_ejected);
             let status = || Some(answer.status);
-            match decision::note(&answer.decision, b"via_upstream", status, &moment) {
+            match decision::record_outcome(&answer.decision, b"via_upstream", status, &moment) {
                 Some(Change::Ejected(term)) => {
                     record.is_ejected = true;
                     record.ejected.get_or_insert(answer.due);

@@ -3,12 +3,11 @@
 
 use std::cell::RefCell;
 use std::net::IpAddr;
-use std::rc::Rc;
+use std::sync::Arc;
 
-use pinion::config::{App, Config, Edge, Nowhere, Role, parse_timestamp};
-use pinion::environment::Ambient;
-use pinion::rollout::outlier::{Contended, Local, Memory};
-use pinion::rollout::slots::Slot;
+use pinion::app::{App, Edge};
+use pinion::config::{Config, NoProxyInfo, Role, parse_timestamp};
+use pinion::environment::{Claim, Contended, Environment, LocalStore, SharedStore};
 
 use crate::chance::Chance;
 
@@ -50,7 +49,7 @@ pub struct Proxy {
     /// What it read from the configuration.
     pub edge: Edge,
     /// What its workers know of the versions' health.
-    pub memory: Local,
+    pub memory: LocalStore,
     start: u64,
     offset: f64,
 }
@@ -62,7 +61,7 @@ impl Proxy {
     /// If it refuses it.
     #[must_use]
     pub fn new(config: &str, offset: f64) -> Self {
-        let edge = match Config::parse(config.as_bytes(), &Nowhere) {
+        let edge = match Config::parse(config.as_bytes(), &NoProxyInfo) {
             Ok(Config {
                 role: Role::Edge(edge),
                 ..
@@ -70,7 +69,7 @@ impl Proxy {
             Ok(_) => panic!("not an edge: {config}"),
             Err(errors) => panic!("{errors}"),
         };
-        let memory = Local::default();
+        let memory = LocalStore::default();
         for app in edge.apps() {
             if let Some(watch) = &app.outlier_detection {
                 watch.prepare(&memory);
@@ -96,7 +95,7 @@ impl Proxy {
     /// # Panics
     /// If there is none.
     #[must_use]
-    pub fn app(&self) -> &Rc<App> {
+    pub fn app(&self) -> &Arc<App> {
         self.edge.apps().next().expect("an app")
     }
 
@@ -104,7 +103,10 @@ impl Proxy {
     #[must_use]
     pub fn share(&self, time: f64) -> f64 {
         let app = self.app();
-        app.rollout.share(&app.versions[1], || self.clock(time)).percent() / 100.0
+        app.schedule
+            .share(&app.versions[1], || self.clock(time))
+            .percent()
+            / 100.0
     }
 }
 
@@ -121,29 +123,29 @@ pub struct Moment<'a> {
     /// Where a new client's place is drawn from.
     pub chance: &'a RefCell<Chance>,
     /// What it remembers.
-    pub memory: &'a Local,
+    pub memory: &'a LocalStore,
 }
 
-impl Ambient for Moment<'_> {
+impl Environment for Moment<'_> {
     fn now(&self) -> u64 {
         self.now
     }
-    fn draw(&self) -> Slot {
-        Slot::from_random(self.chance.borrow_mut().bits())
+    fn random(&self) -> u64 {
+        self.chance.borrow_mut().bits()
     }
-    fn claim(&self, _: &str) -> Option<Vec<u8>> {
+    fn claim(&self, _: &str) -> Option<Claim> {
         None
     }
-    fn source(&self) -> Option<IpAddr> {
+    fn client_address(&self) -> Option<IpAddr> {
         None
     }
 }
 
-impl Memory for Moment<'_> {
-    fn recall(&self, key: &str) -> Option<(Vec<u8>, u32)> {
-        self.memory.recall(key)
+impl SharedStore for Moment<'_> {
+    fn get(&self, key: &str) -> Option<(Vec<u8>, u32)> {
+        self.memory.get(key)
     }
-    fn remember(&self, key: &str, value: &[u8], mark: Option<u32>) -> Result<(), Contended> {
-        self.memory.remember(key, value, mark)
+    fn compare_and_set(&self, key: &str, value: &[u8], expected: Option<u32>) -> Result<(), Contended> {
+        self.memory.compare_and_set(key, value, expected)
     }
 }

@@ -154,7 +154,7 @@ impl Plan {
             let proxy = &fleet[chance.below(fleet.len())];
             let coin = chance.unit() < proxy.share(time);
             let decision = client.ask(proxy, time);
-            seen.rejected += u64::from(decision.rejected.is_some());
+            seen.rejected += u64::from(decision.rejection().is_some());
             seen.cookies += u64::from(client.take(&decision));
             let new = is_new(&decision);
             let last_bin = seen.bins.len() - 1;

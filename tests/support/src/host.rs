@@ -5,7 +5,7 @@
 //! outside of its callback fails.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use crate::case::{self, Answerer, Case, Lines, Seen};
@@ -18,17 +18,17 @@ const SERIALIZATION_FAILURE: u32 = 3;
 const CAS_MISMATCH: u32 = 8;
 const INTERNAL_FAILURE: u32 = 10;
 
-/// What the module exports, as a host calls it; some of it under the names that it has before it is optimized.
+/// The module's exports, as a host calls them.
 mod exports {
     unsafe extern "C" {
-        pub safe fn pinion_on_context_create(context: u32, root: u32);
+        pub safe fn proxy_on_context_create(context: u32, root: u32);
         pub safe fn proxy_on_vm_start(context: u32, size: usize) -> bool;
         pub safe fn proxy_on_configure(context: u32, size: usize) -> bool;
-        pub safe fn pinion_on_request_headers(context: u32, headers: usize, end: bool) -> u32;
-        pub safe fn pinion_on_response_headers(context: u32, headers: usize, end: bool) -> u32;
+        pub safe fn proxy_on_request_headers(context: u32, headers: usize, end: bool) -> u32;
+        pub safe fn proxy_on_response_headers(context: u32, headers: usize, end: bool) -> u32;
         pub safe fn proxy_on_tick(context: u32);
-        pub safe fn pinion_on_delete(context: u32);
-        pub safe fn pinion_on_memory_allocate(size: usize) -> *mut u8;
+        pub safe fn proxy_on_delete(context: u32);
+        pub safe fn proxy_on_memory_allocate(size: usize) -> *mut u8;
     }
 }
 
@@ -51,9 +51,9 @@ struct State {
     calls: Vec<String>,
     contexts: u32,
     shared: BTreeMap<String, (Vec<u8>, u32)>,
-    /// The root context in hand, and those that want to be called by the clock.
+    /// The current root context, and the tick period in milliseconds of each root context that has a tick.
     root: u32,
-    ticking: BTreeSet<u32>,
+    tick_periods: BTreeMap<u32, u32>,
 }
 
 thread_local! {
@@ -91,23 +91,23 @@ impl Plugin {
             state.root = state.contexts;
             state.contexts
         });
-        exports::pinion_on_context_create(root, 0);
+        exports::proxy_on_context_create(root, 0);
         let taken =
             exports::proxy_on_vm_start(root, 0) && exports::proxy_on_configure(root, configuration.len());
         if taken { Ok(Plugin { root }) } else { Err(logs()) }
     }
 
-    /// Lets the tick come, if the filter has asked for one.
+    /// Calls the filter's tick, if it has one.
     pub fn tick(&self) {
-        if self.ticks() {
+        if self.tick_period().is_some() {
             STATE.with_borrow_mut(|state| state.root = self.root);
             exports::proxy_on_tick(self.root);
         }
     }
 
-    /// Whether the filter wants to be called by the clock.
-    pub fn ticks(&self) -> bool {
-        STATE.with_borrow(|state| state.ticking.contains(&self.root))
+    /// The period of the filter's tick in milliseconds, if it has one.
+    pub fn tick_period(&self) -> Option<u32> {
+        STATE.with_borrow(|state| state.tick_periods.get(&self.root).copied())
     }
 
     /// Sends a request through the filter, and its answer back.
@@ -115,7 +115,7 @@ impl Plugin {
         let stream = self.stream(by);
         let mut action = 0;
         let upstream = in_phase(0, request, |size| {
-            action = exports::pinion_on_request_headers(stream, size, true);
+            action = exports::proxy_on_request_headers(stream, size, true);
         });
         let blocked = STATE.with_borrow(|state| state.blocked);
         assert_eq!(
@@ -142,7 +142,7 @@ impl Plugin {
             .map(|request| {
                 let stream = self.stream(Answerer::ViaUpstream);
                 in_phase(0, request, |size| {
-                    exports::pinion_on_request_headers(stream, size, true);
+                    exports::proxy_on_request_headers(stream, size, true);
                 });
                 stream
             })
@@ -180,7 +180,7 @@ impl Plugin {
             state.code_details = by.code_details();
             state.contexts
         });
-        exports::pinion_on_context_create(stream, self.root);
+        exports::proxy_on_context_create(stream, self.root);
         stream
     }
 }
@@ -189,7 +189,7 @@ impl Drop for Plugin {
     fn drop(&mut self) {
         // After a panic the module's cells may still be borrowed, and a second panic would hide the first.
         if !std::thread::panicking() {
-            exports::pinion_on_delete(self.root);
+            exports::proxy_on_delete(self.root);
         }
     }
 }
@@ -226,9 +226,9 @@ pub fn metrics() -> BTreeMap<String, i64> {
 
 fn respond(stream: u32, answer: Lines) -> Lines {
     let response = in_phase(2, answer, |size| {
-        exports::pinion_on_response_headers(stream, size, true);
+        exports::proxy_on_response_headers(stream, size, true);
     });
-    exports::pinion_on_delete(stream);
+    exports::proxy_on_delete(stream);
     response
 }
 
@@ -261,7 +261,7 @@ unsafe fn raw(data: *const u8, size: usize) -> Vec<u8> {
 
 /// Hands bytes to the filter, in memory that it allocates.
 unsafe fn give(value: Vec<u8>, data: *mut *mut u8, size: *mut usize) -> u32 {
-    let room = exports::pinion_on_memory_allocate(value.len());
+    let room = exports::proxy_on_memory_allocate(value.len());
     // SAFETY: the filter passes pointers to its own locals, and gives as much memory as is asked for.
     unsafe {
         room.copy_from_nonoverlapping(value.as_ptr(), value.len());
@@ -457,8 +457,8 @@ impl State {
 #[unsafe(no_mangle)]
 extern "C" fn proxy_set_tick_period_milliseconds(period: u32) -> u32 {
     STATE.with_borrow_mut(|state| match period {
-        0 => state.ticking.remove(&state.root),
-        _ => state.ticking.insert(state.root),
+        0 => state.tick_periods.remove(&state.root),
+        _ => state.tick_periods.insert(state.root, period),
     });
     OK
 }
@@ -474,7 +474,7 @@ unsafe extern "C" fn proxy_get_shared_data(
     // SAFETY: as the ABI has it.
     let key = unsafe { text(key, key_size) };
     let found = STATE.with_borrow_mut(|state| {
-        state.calls.push("recall".to_owned());
+        state.calls.push("get".to_owned());
         state.shared.get(&key).cloned()
     });
     match found {
@@ -498,7 +498,7 @@ unsafe extern "C" fn proxy_set_shared_data(
     // SAFETY: as the ABI has it.
     let (key, value) = unsafe { (text(key, key_size), raw(value, value_size)) };
     STATE.with_borrow_mut(|state| {
-        state.calls.push("remember".to_owned());
+        state.calls.push("compare_and_set".to_owned());
         let known = state.shared.get(&key).map_or(0, |(_, known)| *known);
         if mark != 0 && mark != known {
             return CAS_MISMATCH;
@@ -518,7 +518,7 @@ unsafe extern "C" fn proxy_set_property(
     // SAFETY: as the ABI has it.
     let (path, value) = unsafe { (text(path, path_size), text(value, value_size)) };
     STATE.with_borrow_mut(|state| {
-        state.calls.push(format!("note {path}"));
+        state.calls.push(format!("set {path}"));
         state.filter_state.insert(path, value);
     });
     OK

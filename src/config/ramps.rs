@@ -1,4 +1,4 @@
-//! How versions' shares change, by the clock and by failures: ramps, and who takes whose clients.
+//! `ramp` and `fallback`: how shares change over time, and which version serves the clients of an ejected one.
 
 use super::decode::{Checked, Cursor, Fields};
 use super::versions::percent;
@@ -11,7 +11,7 @@ use crate::rollout::version::{Version, VersionRef};
 const MAX_STEPS: u32 = 1000;
 const MAX_DURATION: u32 = 365 * 24 * 3600;
 
-/// A ramp that starts at the version's weight.
+/// Reads `ramp`, which starts at the version's weight.
 pub(super) fn ramp(cursor: &Cursor<'_>, from: Share) -> Checked<Ramp> {
     cursor.object(|fields| {
         let to = fields.required("to", percent);
@@ -40,7 +40,7 @@ pub(super) fn ramp(cursor: &Cursor<'_>, from: Share) -> Checked<Ramp> {
     })
 }
 
-/// The stable version takes what the others leave, which must be enough whenever each stands at its most.
+/// Checks that the largest shares of all ramps leave the stable version a share of 0 or more.
 pub(super) fn ramps(fields: &Fields<'_, '_>, all: &[VersionRef], stable: usize) -> Checked<()> {
     if all.iter().all(|version| version.ramp.is_none()) {
         return Ok(());
@@ -54,7 +54,7 @@ pub(super) fn ramps(fields: &Fields<'_, '_>, all: &[VersionRef], stable: usize) 
     }
     let others = all.iter().filter(|version| version.index != stable);
     let most: Vec<_> = others
-        .map(|version| version.ramp.map_or(version.share, |ramp| ramp.most()))
+        .map(|version| version.ramp.map_or(version.share, |ramp| ramp.largest()))
         .collect();
     if Share::rest(&most).is_none() {
         let sum = Share::percent_sum(&most);
@@ -66,7 +66,7 @@ pub(super) fn ramps(fields: &Fields<'_, '_>, all: &[VersionRef], stable: usize) 
     Ok(())
 }
 
-/// Whom each version's clients go to while it is ejected: the one named, else the stable one.
+/// The version that serves each version's clients while it is ejected: the named one, else the stable version.
 pub(super) fn fallbacks(
     fields: &Fields<'_, '_>,
     all: &[VersionRef],
@@ -96,7 +96,7 @@ pub(super) fn fallbacks(
     let next = |version: &VersionRef| fallbacks.get(version.index)?.as_ref();
     for version in all {
         let chain = std::iter::successors(next(version), |version| next(version));
-        // A chain that is longer than there are versions never ends.
+        // A chain longer than the list of versions is a cycle.
         if chain.take(all.len()).any(|other| other.index == version.index) {
             let reason = format!("leads back to {:?}", version.name);
             return fields.fail(&format!("versions[{}].fallback", version.index), reason);
