@@ -232,13 +232,13 @@ $(ISTIO_TOOLS) .tools/bin/prometheus: tests/istio/go.mod tests/istio/go.sum
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-# The one that makes the filter's host calls has the filter's exports; the others have all of the SDK's. None has hints.
+# The one that makes the filter's host calls has the filter's exports; the others have all of the SDK's..
 $(RIVALS): $(shell find tests/bench/filters -name '*.rs' -o -name '*.toml') $(wildcard tools/*.mjs) tools/node_modules .tools/targets
 	CARGO_TARGET_DIR=target/bench cargo build --release --locked --quiet --target wasm32-wasip1 \
 		--manifest-path tests/bench/filters/Cargo.toml
 	@mkdir -p $(@D)
 	cp target/bench/wasm32-wasip1/release/bench_$(basename $(@F)).wasm $@
-	$(if $(filter replay,$(basename $(@F))),node tools/optimize.mjs $@ $@ --plain)
+	$(if $(filter replay,$(basename $(@F))),node tools/optimize.mjs $@ $@)
 
 $(RUNNER):
 	@command -v node >/dev/null || { echo "node is missing: install Node.js 20 or later" >&2; exit 1; }
