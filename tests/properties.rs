@@ -18,7 +18,7 @@ use pinion::identity::token::Token;
 use pinion::proxy::claims;
 use pinion::rollout::slots::{Layout, SLOTS, Share, Slot};
 use pinion::route::cidr::Cidr;
-use pinion::route::matching::{Condition, Match, StringMatch};
+use pinion::route::matching::{Attribute, Condition, Match, StringMatch};
 use pinion::route::rules::{Rule, Rules};
 use pinion::route::scope::{HostPattern, PathPrefix};
 use pinion_testing::case::{Answerer, Lines};
@@ -286,7 +286,7 @@ fn rule(matches: &[Vec<Wanted>]) -> Rule<()> {
             1 => StringMatch::Prefix(word),
             _ => StringMatch::Exact(word),
         };
-        Condition::Header(HeaderName::new(NAMES[name]).unwrap(), wanted)
+        Condition::Value(Attribute::Header(HeaderName::new(NAMES[name]).unwrap()), wanted)
     };
     let one = |headers: &Vec<Wanted>| Match {
         conditions: headers.iter().map(wanted).collect(),

@@ -12,7 +12,7 @@ use crate::identity::overrides::Override;
 use crate::identity::pinning::Signing;
 use crate::rollout::slots::Share;
 use crate::rollout::version::{State, VersionRef};
-use crate::route::matching::{Allow, Condition, Match, StringMatch};
+use crate::route::matching::{Allow, Attribute, Condition, Match, StringMatch};
 use crate::route::rules::Rule;
 
 /// A rule over these versions. If the versions are wrong, the rest of the rule is checked all the same.
@@ -89,18 +89,22 @@ fn split(cursor: &Cursor<'_>, versions: Option<&Versions>) -> Checked<Target> {
 /// One set of conditions, at least one.
 pub(super) fn one_match(cursor: Cursor<'_>) -> Checked<Match> {
     cursor.object(|fields| {
-        let with_headers = fields.or("headers", Vec::new(), |map| headers(&map, Condition::Header));
+        let with_headers = fields.or("headers", Vec::new(), |map| {
+            headers(&map, |name, wanted| {
+                Condition::Value(Attribute::Header(name), wanted)
+            })
+        });
         let without_headers = fields.or("withoutHeaders", Vec::new(), |map| {
             headers(&map, Condition::WithoutHeader)
         });
         let cookies = fields.or("cookies", Vec::new(), |map| {
-            named(&map, text::token_named, Condition::Cookie)
+            named(&map, text::token_named, Attribute::Cookie)
         });
         let query_params = fields.or("queryParams", Vec::new(), |map| {
-            named(&map, text::parameter_named, Condition::QueryParam)
+            named(&map, text::parameter_named, Attribute::QueryParam)
         });
         let claims = fields.or("claims", Vec::new(), |map| {
-            named(&map, text::claim_named, Condition::Claim)
+            named(&map, text::claim_named, Attribute::Claim)
         });
         let methods = fields.optional("methods", |list| list.some(text::token));
         let hosts = fields.optional("hosts", |list| list.some(text::host));
@@ -130,9 +134,12 @@ pub(super) fn one_match(cursor: Cursor<'_>) -> Checked<Match> {
 fn named(
     map: &Cursor<'_>,
     name: impl Fn(&str, &Cursor<'_>) -> Checked<String>,
-    condition: impl Fn(String, StringMatch) -> Condition,
+    attribute: impl Fn(String) -> Attribute,
 ) -> Checked<Vec<Condition>> {
-    map.entries(|key, value| Ok(condition(name(key, &value)?, string_match(&value)?)))
+    map.entries(|key, value| {
+        let attribute = attribute(name(key, &value)?);
+        Ok(Condition::Value(attribute, string_match(&value)?))
+    })
 }
 
 /// The same for header names, of which two may differ in case only.

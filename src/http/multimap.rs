@@ -1,6 +1,7 @@
 //! A read-only list of names and values that answers many lookups fast: headers, cookies, query parameters.
 
 use std::cell::{Cell, OnceCell};
+use std::cmp::Ordering;
 
 /// A name and a value.
 type Pair<'m> = (&'m [u8], &'m [u8]);
@@ -14,7 +15,7 @@ const SCANS: u8 = 4;
 pub struct Multimap<'m> {
     pairs: Vec<Pair<'m>>,
     scans: Cell<u8>,
-    /// The pairs sorted by name; pairs of one name stay in the order of arrival.
+    /// The pairs sorted as [`order`] says; pairs of one name stay in the order of arrival.
     sorted: OnceCell<Vec<Pair<'m>>>,
 }
 
@@ -45,14 +46,19 @@ impl<'m> Multimap<'m> {
     fn run(&self, name: &[u8]) -> &[Pair<'m>] {
         let sorted = self.sorted.get_or_init(|| {
             let mut pairs = self.pairs.clone();
-            pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
+            pairs.sort_by(|(a, _), (b, _)| order(a, b));
             pairs
         });
-        let start = sorted.partition_point(|(other, _)| *other < name);
+        let start = sorted.partition_point(|(other, _)| order(other, name).is_lt());
         let rest = sorted.get(start..).unwrap_or_default();
-        let length = rest.partition_point(|(other, _)| *other == name);
+        let length = rest.iter().take_while(|(other, _)| *other == name).count();
         rest.get(..length).unwrap_or_default()
     }
+}
+
+/// The order of names in the index. Names differ in length more often than not, and lengths are compared fast.
+fn order(a: &[u8], b: &[u8]) -> Ordering {
+    a.len().cmp(&b.len()).then_with(|| a.cmp(b))
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -20,11 +19,12 @@ pub struct Request<'h, H: ?Sized, E> {
     headers: &'h H,
     environment: &'h E,
     host: Cow<'h, [u8]>,
+    method: OnceCell<&'h [u8]>,
     target: OnceCell<Target<'h>>,
     header_fields: OnceCell<Multimap<'h>>,
     cookies: OnceCell<Option<Multimap<'h>>>,
     query_params: OnceCell<Multimap<'h>>,
-    claims: RefCell<BTreeMap<String, Option<Rc<Claim>>>>,
+    claims: RefCell<Vec<(String, Option<Rc<Claim>>)>>,
     client_address: OnceCell<Option<IpAddr>>,
     now: OnceCell<u64>,
     exceeded: Cell<Limits>,
@@ -108,6 +108,7 @@ impl<'h, H: Headers + ?Sized, E: Environment> Request<'h, H, E> {
             headers,
             environment,
             host: normalized_host(headers.first(":authority").unwrap_or_default()),
+            method: OnceCell::new(),
             target: OnceCell::new(),
             header_fields: OnceCell::new(),
             cookies: OnceCell::new(),
@@ -134,7 +135,8 @@ impl<'h, H: Headers + ?Sized, E: Environment> Request<'h, H, E> {
     /// The method, as the client sent it.
     #[must_use]
     pub fn method(&self) -> &'h [u8] {
-        self.headers.first(":method").unwrap_or_default()
+        self.method
+            .get_or_init(|| self.headers.first(":method").unwrap_or_default())
     }
 
     /// The path that Envoy routes on, without its query. A missing path (`CONNECT` has none) counts as empty.
@@ -177,11 +179,11 @@ impl<'h, H: Headers + ?Sized, E: Environment> Request<'h, H, E> {
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<Rc<Claim>> {
         let mut claims = self.claims.borrow_mut();
-        if let Some(known) = claims.get(name) {
+        if let Some((_, known)) = claims.iter().find(|(known, _)| known == name) {
             return known.clone();
         }
         let claim = self.environment.claim(name).map(Rc::new);
-        claims.insert(name.to_owned(), claim.clone());
+        claims.push((name.to_owned(), claim.clone()));
         claim
     }
 

@@ -119,6 +119,10 @@ impl Iterator for Lines<'_> {
         self.start = value.start.wrapping_add(value.size).wrapping_add(1);
         Some(Line { name, value })
     }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.sizes.size_hint()
+    }
 }
 
 #[cfg(test)]

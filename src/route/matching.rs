@@ -49,7 +49,7 @@ impl Match {
     }
 }
 
-/// One condition of a match. This is the list of all kinds.
+/// One condition of a match. This enum and [`Attribute`] list all kinds.
 #[derive(Debug)]
 pub enum Condition {
     /// The method is one of these.
@@ -60,16 +60,45 @@ pub enum Condition {
     Paths(Vec<PathPrefix>),
     /// The client's address is in one of these blocks.
     SourceIps(Vec<Cidr>),
-    /// The header's value matches.
-    Header(HeaderName, StringMatch),
+    /// The attribute has a value that matches.
+    Value(Attribute, StringMatch),
     /// The header is absent, or its value does not match.
     WithoutHeader(HeaderName, StringMatch),
-    /// The cookie's first value matches.
-    Cookie(String, StringMatch),
-    /// The query parameter's first value matches.
-    QueryParam(String, StringMatch),
-    /// The claim of a verified token matches; of a list, one item does.
-    Claim(String, StringMatch),
+}
+
+/// A named part of a request that has values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Attribute {
+    /// A header; its lines are joined with a comma.
+    Header(HeaderName),
+    /// A cookie; its first value counts.
+    Cookie(String),
+    /// A query parameter; its first value counts.
+    QueryParam(String),
+    /// A claim of a verified token; each item of a list counts.
+    Claim(String),
+}
+
+impl Attribute {
+    /// Whether the request has the attribute with a value that passes the test.
+    pub(super) fn any<H: Headers + ?Sized, E: Environment>(
+        &self,
+        request: &Request<'_, H, E>,
+        mut test: impl FnMut(&[u8]) -> bool,
+    ) -> bool {
+        match self {
+            Attribute::Header(name) => {
+                let value = request.header(name.as_str());
+                value.is_some_and(|value| test(&value))
+            }
+            Attribute::Cookie(name) => request.cookies(name).next().is_some_and(test),
+            Attribute::QueryParam(name) => request.query_param(name).is_some_and(test),
+            Attribute::Claim(name) => {
+                let claim = request.claim(name);
+                claim.is_some_and(|claim| claim.texts().any(test))
+            }
+        }
+    }
 }
 
 impl Condition {
@@ -80,10 +109,6 @@ impl Condition {
             }
             wanted.matches(value)
         };
-        let header_matches = |name: &HeaderName, wanted| {
-            let value = request.header(name.as_str());
-            value.is_some_and(|value| matches(wanted, &value))
-        };
         match self {
             Condition::Methods(methods) => methods.iter().any(|method| method.as_bytes() == request.method()),
             Condition::Hosts(hosts) => hosts.iter().any(|host| host.matches(request.host())),
@@ -91,19 +116,10 @@ impl Condition {
             Condition::SourceIps(blocks) => request
                 .client_address()
                 .is_some_and(|address| blocks.iter().any(|block| block.contains(address))),
-            Condition::Header(name, wanted) => header_matches(name, wanted),
-            Condition::WithoutHeader(name, wanted) => !header_matches(name, wanted),
-            Condition::Cookie(name, wanted) => {
-                let value = request.cookies(name).next();
-                value.is_some_and(|value| matches(wanted, value))
-            }
-            Condition::QueryParam(name, wanted) => {
-                let value = request.query_param(name);
-                value.is_some_and(|value| matches(wanted, value))
-            }
-            Condition::Claim(name, wanted) => {
-                let claim = request.claim(name);
-                claim.is_some_and(|claim| claim.texts().any(|text| matches(wanted, text)))
+            Condition::Value(attribute, wanted) => attribute.any(request, |value| matches(wanted, value)),
+            Condition::WithoutHeader(name, wanted) => {
+                let value = request.header(name.as_str());
+                !value.is_some_and(|value| matches(wanted, &value))
             }
         }
     }

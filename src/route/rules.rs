@@ -1,11 +1,13 @@
 //! An ordered list of rules, of which the first that applies wins.
 //!
-//! An index by exact header values keeps long lists fast: of a hundred rules that each ask for another value of one
-//! header, a request is checked against those that ask for its own value.
+//! An index by exact values keeps long lists fast: of a hundred rules that each ask for another value of one header, cookie,
+//! query parameter or claim, a request is checked against those that ask for its own value.
 
-use super::matching::{Condition, Match, StringMatch};
+use smallvec::SmallVec;
+
+use super::matching::{Attribute, Condition, Match, StringMatch};
 use crate::environment::Environment;
-use crate::http::header::{HeaderName, Headers};
+use crate::http::header::Headers;
 use crate::http::request::Request;
 
 /// A rule: which requests it applies to, and what it gives them.
@@ -29,13 +31,13 @@ impl<T> Rule<T> {
 #[derive(Debug)]
 pub struct Rules<T> {
     all: Vec<Rule<T>>,
-    /// The rules that need no exact header value.
+    /// The rules that need no exact value.
     unkeyed: IndexSet,
-    /// By header name and value, the rules that need that value.
-    keyed: Vec<(HeaderName, Values)>,
+    /// By attribute and value, the rules that need that value.
+    keyed: Vec<(Attribute, Values)>,
 }
 
-/// Header values in order, and the rules that need each.
+/// Values in order, and the rules that need each.
 type Values = Vec<(String, IndexSet)>;
 
 /// A set of indices into the list of rules: one bit for each.
@@ -78,19 +80,19 @@ impl<T> From<Vec<Rule<T>>> for Rules<T> {
     }
 }
 
-/// A header and the exact value that a match needs, if it needs one.
-fn key(each: &Match) -> Option<(&HeaderName, &str)> {
+/// An attribute and the exact value that a match needs, if it needs one.
+fn key(each: &Match) -> Option<(&Attribute, &str)> {
     each.conditions.iter().find_map(|condition| match condition {
-        Condition::Header(name, StringMatch::Exact(value)) => Some((name, value.as_str())),
+        Condition::Value(attribute, StringMatch::Exact(value)) => Some((attribute, value.as_str())),
         _ => None,
     })
 }
 
 impl<T> Rules<T> {
-    fn insert_key(&mut self, (name, value): (&HeaderName, &str), index: usize) {
-        let known = self.keyed.iter().position(|(known, _)| known == name);
+    fn insert_key(&mut self, (attribute, value): (&Attribute, &str), index: usize) {
+        let known = self.keyed.iter().position(|(known, _)| known == attribute);
         let known = known.unwrap_or_else(|| {
-            self.keyed.push((name.clone(), Values::new()));
+            self.keyed.push((attribute.clone(), Values::new()));
             self.keyed.len() - 1
         });
         let Some((_, values)) = self.keyed.get_mut(known) else {
@@ -110,27 +112,29 @@ impl<T> Rules<T> {
         &self,
         request: &Request<'_, H, E>,
     ) -> Option<(usize, &Rule<T>)> {
-        let candidates: Vec<&IndexSet> = self
-            .keyed
-            .iter()
-            .filter_map(|(name, values)| {
-                let value = request.header(name.as_str())?;
-                let (_, indices) = values.get(find(values, &value).ok()?)?;
-                Some(indices)
-            })
-            .chain([&self.unkeyed])
-            .collect();
-        (0..self.all.len().div_ceil(64)).find_map(|i| {
-            let word = candidates.iter().fold(0, |word, set| word | set.word(i));
-            // Each step clears the lowest bit.
-            let mut indices = std::iter::successors(Some(word), |left| Some(left & left.wrapping_sub(1)))
-                .take_while(|left| *left != 0)
-                .map(|left| 64 * i + left.trailing_zeros() as usize);
-            indices.find_map(|index| {
-                let rule = self.all.get(index)?;
-                rule.applies(request).then_some((index, rule))
-            })
-        })
+        let mut candidates = SmallVec::<[&IndexSet; 4]>::from_slice(&[&self.unkeyed]);
+        for (attribute, values) in &self.keyed {
+            // An attribute may have several values: each is looked up.
+            attribute.any(request, |value| {
+                let found = find(values, value).ok().and_then(|at| values.get(at));
+                candidates.extend(found.map(|(_, indices)| indices));
+                false
+            });
+        }
+        for i in 0..self.all.len().div_ceil(64) {
+            let mut word = candidates.iter().fold(0, |word, set| word | set.word(i));
+            while word != 0 {
+                let index = 64 * i + word.trailing_zeros() as usize;
+                if let Some(rule) = self.all.get(index)
+                    && rule.applies(request)
+                {
+                    return Some((index, rule));
+                }
+                // Clears the lowest bit.
+                word &= word - 1;
+            }
+        }
+        None
     }
 
     /// The rule at an index.

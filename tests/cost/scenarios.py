@@ -141,6 +141,38 @@ def with_cookies(now: int, size: int) -> Asked:
     return Asked(headers=(*BROWSER, ("cookie", held)))
 
 
+KINDS: dict[str, Callable[[int], dict]] = {
+    "cookie": lambda i: {"cookies": {f"group-{i}": {"exact": "beta"}}},
+    "queryParam": lambda i: {"queryParams": {f"group-{i}": {"exact": "beta"}}},
+    "header": lambda i: {"headers": {f"x-group-{i}": {"prefix": "beta"}}},
+    "claim": lambda i: {"claims": {"groups": {"exact": f"group-{i}"}}},
+    "sourceIp": lambda i: {"sourceIps": [f"10.{i // 256}.{i % 256}.0/24"]},
+    "host": lambda i: {"hosts": [f"group-{i}.example.com"]},
+    "path": lambda i: {"paths": [f"/group-{i}"]},
+    "method": lambda i: {"methods": [f"GROUP-{i}"]},
+}
+"""Matches of each kind that no request meets."""
+
+
+MUCH = {"cookie", "queryParam", "header"}
+"""Kinds whose requests have much that the rules could look through."""
+
+
+def rules_of(kind: str, count: int) -> dict:
+    """So many rules of one kind."""
+    rules = [{"match": [KINDS[kind](i)], "version": "v2"} for i in range(count)]
+    return {"keys": KEYS, "apps": [app(rules=rules)]}
+
+
+def with_much(now: int) -> Asked:
+    """A pinned client with as many cookies as are read, 50 headers and 200 query parameters."""
+    pinned = f"pinion-shop={pin(now)}"
+    cookies = "; ".join([*(f"c{i:03}={'x' * 55}" for i in range(500)), pinned])
+    headers = tuple((f"x-filler-{i}", "x" * 20) for i in range(50))
+    query = "&".join(f"p{i}={'x' * 10}" for i in range(200))
+    return Asked(headers=(*BROWSER, *headers, ("cookie", cookies)), paths=(f"/?{query}",))
+
+
 @dataclasses.dataclass(frozen=True)
 class Scenario:
     name: str
@@ -159,4 +191,9 @@ def all_of(now: int) -> list[Scenario]:
     named += [("a regex rule", regex(), by_nobody(now))]
     named += [(f"{count:,} client{'s'[: count > 1]} by query", BY_QUERY, with_pins(now, count)) for count in (1, 4000)]
     named += [(f"cookies of {size:,} bytes", SIGNED, with_cookies(now, size)) for size in (100, 8192)]
+    named += [
+        (f"{count} {kind} rule{'s'[: count > 1]}", rules_of(kind, count), with_much(now) if kind in MUCH else kinds[PINNED])
+        for kind in KINDS
+        for count in (1, 500)
+    ]
     return [Scenario(*each) for each in named]
