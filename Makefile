@@ -11,6 +11,8 @@ WASM_BINDGEN := 0.2.126
 PYTHON := .tools/venv/bin/python
 SOURCES := $(shell find src module/src -name '*.rs') Cargo.toml Cargo.lock module/Cargo.toml
 RUNNER := .tools/bin/wasm-bindgen-test-runner
+# Without Go the test that uses func-e is skipped, and says so.
+FUNC_E := $(if $(shell command -v go),.tools/bin/func-e)
 # The release whose modules tests/istio/go.mod names.
 ISTIO := 1.29.2
 ISTIO_TOOLS := $(addprefix .tools/bin/,pilot-discovery istioctl kustomize wasm-fetch promql-check promtool)
@@ -45,7 +47,7 @@ test-wasm32: $(RUNNER) .tools/targets ## The core's tests in wasm32, in Node
 		cargo test --no-default-features --target wasm32-unknown-unknown --lib --test core
 
 .PHONY: test-envoy
-test-envoy: dist/pinion.wasm .tools/pinion-panics.wasm $(PYTHON) ## The tests on the oldest and the newest Envoy
+test-envoy: dist/pinion.wasm .tools/pinion-panics.wasm $(PYTHON) $(FUNC_E) ## The tests on the oldest and the newest Envoy
 	$(PYTHON) -m pytest
 
 .PHONY: test-cost
@@ -239,6 +241,9 @@ $(RIVALS): $(shell find tests/bench/filters -name '*.rs' -o -name '*.toml') $(wi
 	@mkdir -p $(@D)
 	cp target/bench/wasm32-wasip1/release/bench_$(basename $(@F)).wasm $@
 	$(if $(filter replay,$(basename $(@F))),node tools/optimize.mjs $@ $@ --plain)
+
+.tools/bin/func-e:
+	GOBIN=$(abspath $(@D)) nice go install github.com/tetratelabs/func-e/cmd/func-e@v1.6.0
 
 $(RUNNER):
 	@command -v node >/dev/null || { echo "node is missing: install Node.js 20 or later" >&2; exit 1; }
