@@ -126,7 +126,7 @@ fuzz-planted: .tools/bin/cargo-fuzz ## Show that each target finds a bug of its 
 	@fuzz/planted.sh
 
 .PHONY: check
-check: .tools/targets ## Formatting, lints on host and wasm, documentation; and that the bugs to plant fit
+check: .tools/targets .tools/bin/cargo-deny ## Formatting, lints on host and wasm, documentation, licenses; and that the bugs to plant fit
 	cargo fmt --all --check
 	cargo clippy --workspace --exclude pinion-module --all-targets -- -D warnings
 	cargo clippy --no-default-features --target wasm32-unknown-unknown -- -D warnings
@@ -136,6 +136,10 @@ check: .tools/targets ## Formatting, lints on host and wasm, documentation; and 
 		--manifest-path tests/bench/filters/Cargo.toml -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --exclude pinion-module --no-deps --quiet
 	@for bug in fuzz/planted/*.patch; do git apply --check $$bug || exit 1; done
+	@for lock in $$(git ls-files '*Cargo.lock'); do \
+		.tools/bin/cargo-deny --log-level error --locked --workspace --manifest-path $${lock%.lock}.toml \
+			check licenses bans sources || exit 1; \
+	done
 
 .PHONY: pinionctl
 pinionctl: ## Build the command: target/release/pinionctl
@@ -194,6 +198,9 @@ clean: ## Remove what was built; .tools stays
 .tools/bin/cargo-fuzz:
 	@command -v c++ >/dev/null || { echo "a C++ compiler is missing: libFuzzer is built with it" >&2; exit 1; }
 	cargo install cargo-fuzz --version 0.13.2 --locked --root .tools --quiet
+
+.tools/bin/cargo-deny:
+	cargo install cargo-deny --version 0.20.2 --locked --root .tools --quiet
 
 .tools/targets:
 	@command -v cargo >/dev/null || { echo "Rust is missing: install rustup and the stable toolchain" >&2; exit 1; }
