@@ -11,6 +11,8 @@ WASM_BINDGEN := 0.2.126
 PYTHON := .tools/venv/bin/python
 SOURCES := $(shell find src module/src -name '*.rs') Cargo.toml Cargo.lock module/Cargo.toml
 RUNNER := .tools/bin/wasm-bindgen-test-runner
+# Without Go the test that uses func-e is skipped, and says so.
+FUNC_E := $(if $(shell command -v go),.tools/bin/func-e)
 # The release whose modules tests/istio/go.mod names.
 ISTIO := 1.29.2
 ISTIO_TOOLS := $(addprefix .tools/bin/,pilot-discovery istioctl kustomize wasm-fetch promql-check promtool)
@@ -45,7 +47,7 @@ test-wasm32: $(RUNNER) .tools/targets ## The core's tests in wasm32, in Node
 		cargo test --no-default-features --target wasm32-unknown-unknown --lib --test core
 
 .PHONY: test-envoy
-test-envoy: dist/pinion.wasm .tools/pinion-panics.wasm $(PYTHON) ## The tests on the oldest and the newest Envoy
+test-envoy: dist/pinion.wasm .tools/pinion-panics.wasm $(PYTHON) $(FUNC_E) ## The tests on the oldest and the newest Envoy
 	$(PYTHON) -m pytest
 
 .PHONY: test-cost
@@ -124,7 +126,7 @@ fuzz-planted: .tools/bin/cargo-fuzz ## Show that each target finds a bug of its 
 	@fuzz/planted.sh
 
 .PHONY: check
-check: .tools/targets ## Formatting, lints on host and wasm, documentation; and that the bugs to plant fit
+check: .tools/targets .tools/bin/cargo-deny ## Formatting, lints on host and wasm, documentation, licenses; and that the bugs to plant fit
 	cargo fmt --all --check
 	cargo clippy --workspace --exclude pinion-module --all-targets -- -D warnings
 	cargo clippy --no-default-features --target wasm32-unknown-unknown -- -D warnings
@@ -134,6 +136,10 @@ check: .tools/targets ## Formatting, lints on host and wasm, documentation; and 
 		--manifest-path tests/bench/filters/Cargo.toml -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --exclude pinion-module --no-deps --quiet
 	@for bug in fuzz/planted/*.patch; do git apply --check $$bug || exit 1; done
+	@for lock in $$(git ls-files '*Cargo.lock'); do \
+		.tools/bin/cargo-deny --log-level error --locked --workspace --manifest-path $${lock%.lock}.toml \
+			check licenses bans sources || exit 1; \
+	done
 
 .PHONY: pinionctl
 pinionctl: ## Build the command: target/release/pinionctl
@@ -193,6 +199,9 @@ clean: ## Remove what was built; .tools stays
 	@command -v c++ >/dev/null || { echo "a C++ compiler is missing: libFuzzer is built with it" >&2; exit 1; }
 	cargo install cargo-fuzz --version 0.13.2 --locked --root .tools --quiet
 
+.tools/bin/cargo-deny:
+	cargo install cargo-deny --version 0.20.2 --locked --root .tools --quiet
+
 .tools/targets:
 	@command -v cargo >/dev/null || { echo "Rust is missing: install rustup and the stable toolchain" >&2; exit 1; }
 	@command -v rustup >/dev/null || { echo "rustup is missing: it adds the wasm targets" >&2; exit 1; }
@@ -239,6 +248,9 @@ $(RIVALS): $(shell find tests/bench/filters -name '*.rs' -o -name '*.toml') $(wi
 	@mkdir -p $(@D)
 	cp target/bench/wasm32-wasip1/release/bench_$(basename $(@F)).wasm $@
 	$(if $(filter replay,$(basename $(@F))),node tools/optimize.mjs $@ $@)
+
+.tools/bin/func-e:
+	GOBIN=$(abspath $(@D)) nice go install github.com/tetratelabs/func-e/cmd/func-e@v1.6.0
 
 $(RUNNER):
 	@command -v node >/dev/null || { echo "node is missing: install Node.js 20 or later" >&2; exit 1; }

@@ -147,5 +147,5 @@ def test_every_metric_and_label_is_in_a_real_scrape(mesh):
         assert {pair for pair in wanted[2] if pair[0] not in TARGET} <= pairs, (query, wanted[2])
     # The other way round: nothing that the filter counts is left out, neither here nor there.
     ours = {name for name in metrics if name.startswith("pinion_")}
-    assert ours == set(re.findall(r"^\| `(pinion_\w+)` ", (ROOT / "README.md").read_text(), re.MULTILINE))
+    assert ours == set(re.findall(r"^\| `(pinion_\w+)` ", (ROOT / "docs" / "operations.md").read_text(), re.MULTILINE))
     assert ours <= {name for query in panels() for name in named(query)[0]}
