@@ -242,3 +242,9 @@ fn pins_and_tokens_have_the_published_seals() {
         }
     }
 }
+
+#[test]
+fn threads_can_share_a_configuration() {
+    fn is_shared<T: Send + Sync>() {}
+    is_shared::<Config>();
+}

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::ProxyInfo;
 use super::decode::{Checked, Cursor, Fields};
 use super::matching;
 use super::outlier;
 use super::pinning;
+use super::proxy_info::ProxyInfo;
 use super::text;
 use super::versions;
 use crate::app::{App, Inbound, Mode};
@@ -14,8 +14,10 @@ use crate::http::header::HeaderName;
 use crate::identity::pinning::Signing;
 use crate::route::scope::{HostPattern, PathPrefix, ScopeMap};
 
-/// The default of `routeHeader` and `responseHeader`.
-pub(super) const DEFAULT_HEADER: HeaderName = HeaderName::from_static("x-app-version");
+/// The most apps of a configuration.
+const MAX_APPS: usize = 2000;
+/// The most rules of an app.
+const MAX_RULES: usize = 500;
 
 /// All apps, and the scopes that lead to them.
 pub(super) type Apps = (Vec<Arc<App>>, ScopeMap<Arc<App>>);
@@ -33,7 +35,7 @@ pub(super) fn apps(
     around: &impl ProxyInfo,
     signing: &Checked<Option<Arc<Signing>>>,
 ) -> Checked<Apps> {
-    list.at_most(super::MAX_APPS)?;
+    list.at_most(MAX_APPS)?;
     let mut known = Apps::default();
     let mut names = Vec::new();
     // Each app is compared with those before it, so that a conflict has a path.
@@ -97,14 +99,14 @@ fn app(
         let paths = fields.or("paths", vec![PathPrefix::ROOT], |list| list.some(text::path));
         let versions = versions::versions(fields);
         let rules = fields.or("rules", Vec::new(), |list| {
-            list.at_most(super::MAX_RULES)?;
+            list.at_most(MAX_RULES)?;
             list.list(|cursor| matching::rule(cursor, versions.as_ref().ok()))
         });
         let pinning = pinning::pinning(fields, name.as_deref().unwrap_or_default(), signing);
         let overrides = fields.optional("override", |cursor| matching::overrides(&cursor, signing));
         let inbound = fields.or("inbound", Inbound::Strip, |word| inbound(&word, around));
-        let route_header = fields.or("routeHeader", DEFAULT_HEADER, text::own_header);
-        let response_header = fields.or("responseHeader", DEFAULT_HEADER, text::own_header);
+        let route_header = fields.or("routeHeader", text::VERSION_HEADER, text::own_header);
+        let response_header = fields.or("responseHeader", text::VERSION_HEADER, text::own_header);
         let versions_read = versions.as_ref().ok();
         let outlier = fields.optional("outlierDetection", |cursor| {
             outlier::detection(

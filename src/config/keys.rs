@@ -1,13 +1,16 @@
 //! `keys`: the keys that sign pins and tokens, from the VM's environment. No message contains a key's bytes.
 
-use super::ProxyInfo;
 use super::decode::{Checked, Cursor};
+use super::proxy_info::ProxyInfo;
 use crate::identity::seal::{KEY_MIN_LENGTH, Key, Keys};
 use crate::rollout::version::is_version_name;
 
+/// The most signing keys.
+const MAX_KEYS: usize = 8;
+
 /// Reads the list. The first key signs.
 pub(super) fn keys(list: &Cursor<'_>, around: &impl ProxyInfo) -> Checked<Keys> {
-    list.at_most(super::MAX_KEYS)?;
+    list.at_most(MAX_KEYS)?;
     let mut ids: Vec<String> = Vec::new();
     let keys = list.some(|cursor| {
         cursor.object(|fields| {

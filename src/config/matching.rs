@@ -60,7 +60,7 @@ fn split(cursor: &Cursor<'_>, versions: Option<&Versions>) -> Checked<Target> {
     let parts = cursor.some(|part| {
         part.object(|fields| {
             let version = fields.required("version", |name| known_version(&name, versions));
-            let weight = fields.required("weight", versions::percent);
+            let weight = fields.required("weight", text::percent);
             Ok((version?, weight?))
         })
     })?;

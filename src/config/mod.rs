@@ -9,6 +9,7 @@ mod matching;
 mod node;
 mod outlier;
 mod pinning;
+mod proxy_info;
 mod ramps;
 mod text;
 mod time;
@@ -27,17 +28,9 @@ use decode::{Checked, Cursor};
 
 pub use decode::ConfigError;
 pub use keys::without_newline;
+pub use proxy_info::{NoProxyInfo, ProxyInfo};
 pub use text::parse_seconds;
 pub use time::parse_timestamp;
-
-/// The most apps of a configuration.
-const MAX_APPS: usize = 2000;
-/// The most versions of an app.
-const MAX_VERSIONS: usize = 32;
-/// The most rules of an app.
-const MAX_RULES: usize = 500;
-/// The most signing keys.
-const MAX_KEYS: usize = 8;
 
 /// A plugin configuration.
 #[derive(Debug)]
@@ -57,37 +50,6 @@ pub enum Role {
     Edge(Edge),
     /// The filter stamps responses beside a version's pods.
     Workload(Workload),
-}
-
-/// What a configuration may refer to about the proxy.
-pub trait ProxyInfo {
-    /// The proxy's node id, such as Istio's `router~…` for a gateway and `sidecar~…`.
-    fn node_id(&self) -> Option<String>;
-    /// A label of this proxy's pod.
-    fn node_label(&self, name: &str) -> Option<String>;
-    /// A variable of the VM's environment, as its bytes.
-    fn env(&self, name: &str) -> Option<Vec<u8>>;
-    /// The plugin's name: the same for all workers of a proxy, different for each plugin of the proxy.
-    fn plugin(&self) -> String;
-}
-
-/// A proxy of which nothing is known, for tools and tests.
-#[derive(Debug, Clone, Copy)]
-pub struct NoProxyInfo;
-
-impl ProxyInfo for NoProxyInfo {
-    fn node_id(&self) -> Option<String> {
-        None
-    }
-    fn node_label(&self, _: &str) -> Option<String> {
-        None
-    }
-    fn env(&self, _: &str) -> Option<Vec<u8>> {
-        None
-    }
-    fn plugin(&self) -> String {
-        String::new()
-    }
 }
 
 /// All errors of a configuration; at least one.

@@ -1,7 +1,7 @@
 //! `outlierDetection`: when a failing version is ejected.
 
-use super::ProxyInfo;
 use super::decode::{Checked, Cursor};
+use super::proxy_info::ProxyInfo;
 use super::text;
 use super::versions::Versions;
 use crate::rollout::outlier::{OutlierDetection, WatchedVersion};

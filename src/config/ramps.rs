@@ -1,7 +1,7 @@
 //! `ramp` and `fallback`: how shares change over time, and which version serves the clients of an ejected one.
 
 use super::decode::{Checked, Cursor, Fields};
-use super::versions::percent;
+use super::text::percent;
 use super::{text, time};
 use crate::rollout::ramp::Ramp;
 use crate::rollout::slots::Share;

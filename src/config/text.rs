@@ -1,10 +1,14 @@
 //! Values of many fields: header names, hosts, paths, durations.
 
-use super::decode::{Checked, Cursor};
+use super::decode::{Checked, Cursor, shown};
 use crate::app::DECISION_HEADER;
 use crate::http::header::{HeaderName, MIRROR_MARK, MIRRORED, is_token};
+use crate::rollout::slots::Share;
 use crate::route::cidr::Cidr;
 use crate::route::scope::{HostPattern, PathPrefix};
+
+/// The default of `routeHeader` and `responseHeader`.
+pub(super) const VERSION_HEADER: HeaderName = HeaderName::from_static("x-app-version");
 
 /// A header name that the filter reads.
 pub(super) fn header(cursor: Cursor<'_>) -> Checked<HeaderName> {
@@ -103,6 +107,24 @@ pub(super) fn not_empty<'a>(cursor: &Cursor<'a>) -> Checked<&'a str> {
         "" => cursor.fail("must not be empty"),
         text => Ok(text),
     }
+}
+
+/// A weight in percent.
+pub(super) fn percent(cursor: Cursor<'_>) -> Checked<Share> {
+    let percent = cursor.number()?;
+    match Share::from_percent(percent) {
+        Some(share) => Ok(share),
+        None if (0.0..=100.0).contains(&percent) => {
+            cursor.fail(format!("must have at most three decimals, is {}", shown(percent)))
+        }
+        None => cursor.fail(format!("must be 0 to 100, is {}", shown(percent))),
+    }
+}
+
+/// Whether a response header can show the text unchanged.
+pub(super) fn is_label(text: &str) -> bool {
+    let visible = text.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
+    visible && text.trim() == text && (1..=128).contains(&text.len())
 }
 
 /// An address block.

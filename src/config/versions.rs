@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
-use super::decode::{Checked, Cursor, Fields, Invalid, shown};
+use super::decode::{Checked, Cursor, Fields, Invalid};
 use super::ramps::{self, ramp};
+use super::text;
 use crate::rollout::ramp::Ramp;
 use crate::rollout::schedule::Schedule;
 use crate::rollout::slots::{Layout, Share};
 use crate::rollout::version::{State, Version, VersionRef, is_version_name};
+
+/// The most versions of an app.
+const MAX_VERSIONS: usize = 32;
 
 /// The versions of an app and their shares.
 pub(super) struct Versions {
@@ -29,7 +33,7 @@ struct Draft {
 /// Reads `versions` and `stable`.
 pub(super) fn versions(fields: &mut Fields<'_, '_>) -> Checked<Versions> {
     let drafts = fields.required("versions", |list| {
-        list.at_most(super::MAX_VERSIONS)?;
+        list.at_most(MAX_VERSIONS)?;
         let drafts = list.some(draft)?;
         let mut result = Ok(());
         for (i, draft) in drafts.iter().enumerate() {
@@ -106,7 +110,7 @@ pub(super) fn largest(shares: &[Share]) -> usize {
 fn draft(cursor: Cursor<'_>) -> Checked<Draft> {
     cursor.object(|fields| {
         let name = fields.required("name", version_name);
-        let weight = fields.optional("weight", percent);
+        let weight = fields.optional("weight", text::percent);
         let label = fields.optional("label", label);
         let state = fields.or("state", State::Active, |state| {
             state.word(&[
@@ -159,28 +163,10 @@ fn version_name(cursor: Cursor<'_>) -> Checked<String> {
 /// The text of a response header: visible ASCII, so that no label can break a response.
 fn label(cursor: Cursor<'_>) -> Checked<String> {
     let label = cursor.string()?;
-    if is_label(label) {
+    if text::is_label(label) {
         Ok(label.to_owned())
     } else {
         cursor.fail(format!("must be 1 to 128 visible ASCII characters, is {label:?}"))
-    }
-}
-
-/// Whether a response header can show the text unchanged.
-pub(super) fn is_label(text: &str) -> bool {
-    let visible = text.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
-    visible && text.trim() == text && (1..=128).contains(&text.len())
-}
-
-/// A weight in percent.
-pub(super) fn percent(cursor: Cursor<'_>) -> Checked<Share> {
-    let percent = cursor.number()?;
-    match Share::from_percent(percent) {
-        Some(share) => Ok(share),
-        None if (0.0..=100.0).contains(&percent) => {
-            cursor.fail(format!("must have at most three decimals, is {}", shown(percent)))
-        }
-        None => cursor.fail(format!("must be 0 to 100, is {}", shown(percent))),
     }
 }
 

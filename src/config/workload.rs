@@ -1,10 +1,8 @@
 //! `stamp` and `mirror`: the configuration of a filter beside a version's pods.
 
-use super::ProxyInfo;
-use super::app::DEFAULT_HEADER;
 use super::decode::{Checked, Cursor, Fields};
+use super::proxy_info::ProxyInfo;
 use super::text;
-use super::versions::is_label;
 use crate::http::header::{MIRROR_MARK, MIRRORED};
 use crate::workload::Workload;
 use crate::workload::mirror::{Block, Detect, Mirror};
@@ -44,7 +42,7 @@ enum Version {
 
 fn stamp(cursor: &Cursor<'_>, around: &impl ProxyInfo) -> Checked<Option<Stamp>> {
     cursor.object(|fields| {
-        let header = fields.or("header", DEFAULT_HEADER, text::own_header);
+        let header = fields.or("header", text::VERSION_HEADER, text::own_header);
         let from = fields.required("from", |cursor| source(&cursor));
         let label = fields.optional("label", |cursor| source(&cursor));
         let (header, from, label) = (header?, from?, label?);
@@ -67,7 +65,7 @@ fn source<'a>(cursor: &Cursor<'a>) -> Checked<Source<'a>> {
         let env = fields.optional("env", |name| text::not_empty(&name));
         let value = fields.optional("value", |value| {
             let text = value.string()?;
-            if is_label(text) {
+            if text::is_label(text) {
                 Ok(text)
             } else {
                 value.fail(format!("must be 1 to 128 visible ASCII characters, is {text:?}"))
@@ -98,7 +96,7 @@ fn resolve(
         ),
     };
     let wrong = match found {
-        Some(text) if is_label(&text) => return Some(text),
+        Some(text) if text::is_label(&text) => return Some(text),
         Some(_) => format!("the {what} is not 1 to 128 visible ASCII characters"),
         None => format!("there is no {what}"),
     };
@@ -122,7 +120,7 @@ fn mirrored(cursor: &Cursor<'_>, version: &Version) -> Checked<Mirror> {
             ("header", Some(&header)),
             ("detect.header", detect.header.as_ref()),
         ] {
-            if name.is_some_and(|name| Some(name) == route || *name == DEFAULT_HEADER) {
+            if name.is_some_and(|name| Some(name) == route || *name == text::VERSION_HEADER) {
                 result = fields.fail(field, "must not be a route header, which live requests carry");
             }
         }
@@ -165,7 +163,7 @@ fn detect(fields: &mut Fields<'_, '_>, version: &Version) -> Checked<Detect> {
     let other_version = fields.optional("otherVersion", |cursor| {
         let header = match cursor.as_string() {
             Some(_) => Some(text::header(cursor)?),
-            None if cursor.boolean()? => Some(DEFAULT_HEADER),
+            None if cursor.boolean()? => Some(text::VERSION_HEADER),
             None => None,
         };
         Ok(header)
