@@ -32,16 +32,17 @@ fn write(out: &mut String, decision: &Decision, world: &World) -> fmt::Result {
         "{}: version {version}, shown as {:?}, at {at}",
         app.name, version.label
     )?;
-    for (name, line) in [
-        ("override", by_override(decision)),
-        ("inbound", by_inbound(decision)),
-        ("rule", by_rule(decision)),
-        ("key", by_key(decision, world)),
-        ("pin", by_pin(decision, world)),
-        ("draw", by_draw(decision, world)),
-    ] {
-        writeln!(out, "  {name:<9}{line}")?;
+    for (step, _) in decision.trace.results() {
+        let line = match step {
+            Step::Override => by_override(decision),
+            Step::Inbound => by_inbound(decision),
+            Step::Rule => by_rule(decision),
+            Step::Key => by_key(decision, world),
+            Step::Pin => by_pin(decision, world),
+        };
+        writeln!(out, "  {:<9}{line}", step.as_str())?;
     }
+    writeln!(out, "  {:<9}{}", "draw", by_draw(decision, world))?;
     for limit in decision.exceeded.iter() {
         writeln!(out, "  too much: {}", beyond(limit))?;
     }
