@@ -53,6 +53,8 @@ pub struct App {
     pub route_header: HeaderName,
     /// The response header that shows the version.
     pub response_header: HeaderName,
+    /// Whether `Server-Timing` on the response shows the version to scripts.
+    pub server_timing: bool,
     /// When a failing version is ejected.
     pub outlier_detection: Option<OutlierDetection>,
     /// Whether decisions take effect.

@@ -89,8 +89,9 @@ fn at_edge(edge: &Edge, case: &Case, now: u64) -> Seen {
     let mut filter_state = BTreeMap::new();
     if let Some(decision) = &decision {
         if case.answer.by == Answerer::ViaUpstream {
-            let stamped = decision::stamp(decision, response.as_slice());
-            apply(&stamped.edits, &mut response);
+            let answer = response.clone();
+            let stamp = decision::stamp(decision, answer.as_slice(), || NOW);
+            apply(&stamp.edits, &mut response);
         }
         if edge.access_log {
             filter_state.insert("pinion_app".to_owned(), decision.app.name.clone());
@@ -98,8 +99,9 @@ fn at_edge(edge: &Edge, case: &Case, now: u64) -> Seen {
         }
     }
     if asks {
-        let answer = decision::explanation(decision.as_ref(), response.as_slice());
-        apply(&answer.into_iter().collect(), &mut response);
+        let stamped = response.clone();
+        let edits = decision::explanation(decision.as_ref(), stamped.as_slice(), || NOW);
+        apply(&edits, &mut response);
     }
     Seen {
         upstream,

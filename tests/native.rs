@@ -354,7 +354,12 @@ fn an_exchange_costs_these_host_calls() {
         host::calls()
     };
     let stamped = ["map 2", "add 2 x-app-version"];
-    let given = ["map 2", "add 2 x-app-version", "add 2 set-cookie"];
+    let given = [
+        "map 2",
+        "add 2 x-app-version",
+        "add 2 cache-control",
+        "add 2 set-cookie",
+    ];
     for (what, request, by, calls) in [
         (
             "a pinned client",

@@ -8,8 +8,9 @@ use pinion::config::{Config, NoProxyInfo, Role};
 use pinion::environment::Claim;
 use pinion::environment::FixedEnvironment;
 use pinion::http::authority::normalized_host;
-use pinion::http::cacheability;
+use pinion::http::cacheability::{self, Cacheability};
 use pinion::http::cookie;
+use pinion::http::edit::Edit;
 use pinion::http::header::{HeaderName, trim_ows};
 use pinion::http::request::Request;
 use pinion::identity::overrides::member;
@@ -168,12 +169,34 @@ proptest! {
     }
 
     #[test]
-    fn what_says_public_may_be_shared(before in near(CACHE), after in near(CACHE)) {
-        let line = [&before[..], b", public, ", &after].concat();
-        let quotes = before.iter().filter(|b| **b == b'"').count();
-        if quotes == 0 {
-            prop_assert!(cacheability::may_be_shared([("cache-control", line)].as_slice()));
+    fn a_shared_lifetime_is_fresh_unless_the_line_forbids(before in near(CACHE), after in near(CACHE)) {
+        let line = [&before[..], b", s-maxage=60, ", &after].concat();
+        let forbids = ["private", "no-store", "no-cache", "\""]
+            .iter()
+            .any(|word| line.to_ascii_lowercase().windows(word.len()).any(|part| part == word.as_bytes()));
+        if !forbids {
+            let found = cacheability::of([("cache-control", line)].as_slice(), || NOW);
+            prop_assert!(matches!(found, Cacheability::Fresh(_)));
         }
+    }
+
+    #[test]
+    fn a_response_that_was_made_private_is_private(lines in vec((0..5_usize, near(CACHE)), 0..4)) {
+        const FIELDS: [&str; 5] = ["cache-control", "cdn-cache-control", "surrogate-control", "expires", "x-accel-expires"];
+        let mut response: Vec<_> = lines.into_iter().map(|(field, value)| (FIELDS[field], value)).collect();
+        let before = response.clone();
+        for edit in cacheability::make_private(before.as_slice()) {
+            match edit {
+                Edit::Replace(name, value) => {
+                    response.retain(|(field, _)| *field != name);
+                    response.push(("cache-control", value.as_bytes().to_vec()));
+                    prop_assert_eq!(name, "cache-control");
+                }
+                Edit::Remove(name) => response.retain(|(field, _)| *field != name),
+                other => prop_assert!(false, "{:?}", other),
+            }
+        }
+        prop_assert_eq!(cacheability::of(response.as_slice(), || NOW), Cacheability::Private);
     }
 
     #[test]
@@ -399,6 +422,8 @@ proptest! {
                 "x-served-version" => ["1.0-SNAPSHOT", "2.0-SNAPSHOT"].contains(&value),
                 "set-cookie" => value.strip_prefix("p=").and_then(|value| value.split_once(';')).is_some_and(|(pin, _)| is_pin(pin)),
                 "x-version-pin" => is_pin(value),
+                "cache-control" => value == "private",
+                "server-timing" => ["version;desc=\"1.0-SNAPSHOT\"", "version;desc=\"2.0-SNAPSHOT\""].contains(&value),
                 _ => false,
             };
             prop_assert!(ours, "{name}: {value}");

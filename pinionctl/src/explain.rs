@@ -127,10 +127,16 @@ fn edits(
     list(out, &decision::request_edits(edge, request.as_slice(), decision))?;
     let response = [(":status", "200")];
     let mut stamped = decision.map_or(Edits::default(), |decision| {
-        decision::stamp(decision, response.as_slice()).edits
+        decision::stamp(decision, response.as_slice(), || world.now).edits
     });
     if decision::is_explained(edge, request.as_slice(), decision, world) {
-        stamped.extend(decision::explanation(decision, response.as_slice()));
+        let explained = decision::explanation(decision, response.as_slice(), || world.now);
+        // Both may make the response private.
+        let further: Vec<_> = explained
+            .into_iter()
+            .filter(|edit| !stamped.contains(edit))
+            .collect();
+        stamped.extend(further);
     }
     writeln!(out, "to the response, if the upstream's is an empty 200")?;
     list(out, &stamped)

@@ -40,7 +40,7 @@ fn every_error_has_its_line() {
     let output = pinionctl(&["check", &path]);
     assert_eq!(output.status.code(), Some(1));
     let known = "name, enabled, hosts, paths, versions, stable, rules, pin, override, inbound, routeHeader, responseHeader, \
-                 outlierDetection, observe";
+                 outlierDetection, serverTiming, observe";
     let expected = [
         format!("{path}:11: spec.pluginConfig.apps[0].versions[1].weight: must be 0 to 100, is -1"),
         format!(

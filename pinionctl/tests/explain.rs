@@ -71,7 +71,8 @@ to the request
   set      x-app-version: v2
 to the response, if the upstream's is an empty 200
   set      x-app-version: 2.0
-  append   set-cookie: pinion-shop=v1~1795262400~0~20000; Path=/; Max-Age=86400; SameSite=Lax; HttpOnly; Secure
+  set      cache-control: private
+  append   set-cookie: pinion-shop=v1~1795262400~0~20000; Path=/; Max-Age=172800; SameSite=Lax; HttpOnly; Secure
 "#
     );
 }

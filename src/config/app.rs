@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::cookie;
 use super::decode::{Checked, Cursor, Fields};
 use super::matching;
 use super::outlier;
@@ -22,6 +23,15 @@ const MAX_RULES: usize = 500;
 /// All apps, and the scopes that lead to them.
 pub(super) type Apps = (Vec<Arc<App>>, ScopeMap<Arc<App>>);
 
+/// The apps so far.
+#[derive(Default)]
+struct Known {
+    apps: Vec<Arc<App>>,
+    scopes: ScopeMap<Arc<App>>,
+    /// The name of each pin cookie, the hosts that it reaches, and its app.
+    cookies: Vec<(String, Vec<HostPattern>, Arc<App>)>,
+}
+
 /// An app and its scopes.
 struct Placed {
     app: Arc<App>,
@@ -36,34 +46,63 @@ pub(super) fn apps(
     signing: &Checked<Option<Arc<Signing>>>,
 ) -> Checked<Apps> {
     list.at_most(MAX_APPS)?;
-    let mut known = Apps::default();
+    let mut known = Known::default();
     let mut names = Vec::new();
     // Each app is compared with those before it, so that a conflict has a path.
     list.list(|cursor| {
-        let placed = app(&cursor, around, signing, &mut names, known.0.len())?;
+        let placed = app(&cursor, around, signing, &mut names, known.apps.len())?;
         add(&cursor, placed, &mut known)
     })?;
-    Ok(known)
+    Ok((known.apps, known.scopes))
 }
 
-fn add(cursor: &Cursor<'_>, placed: Placed, (apps, scopes): &mut Apps) -> Checked<()> {
-    let app = placed.app;
+fn add(cursor: &Cursor<'_>, placed: Placed, known: &mut Known) -> Checked<()> {
+    let Placed { app, hosts, paths } = placed;
     let mut result = Ok(());
     if let Some(cookie) = &app.pinning.cookie {
-        let same = |other: &&Arc<App>| {
-            other
-                .pinning
-                .cookie
-                .as_ref()
-                .is_some_and(|other| other.name == cookie.name)
+        let reach = cookie::reach(cookie.domain(), &hosts);
+        let meets = |other: &&(String, Vec<HostPattern>, Arc<App>)| {
+            other.0 == cookie.name
+                && other
+                    .1
+                    .iter()
+                    .any(|theirs| reach.iter().any(|ours| ours.overlaps(theirs)))
         };
-        if let Some(other) = apps.iter().find(same) {
-            let reason = format!("{:?} is the pin of {:?} already", cookie.name, other.name);
+        if let Some((_, _, other)) = known.cookies.iter().find(meets) {
+            let reason = format!(
+                "{:?} is the pin of {:?} already, on hosts that both have",
+                cookie.name, other.name
+            );
             result = cursor.field_fail("pin.cookie.name", reason);
         }
+        known.cookies.push((cookie.name.clone(), reach, app.clone()));
     }
-    for host in &placed.hosts {
-        for path in &placed.paths {
+    for (field, template) in [
+        ("pin.cookie", app.pinning.cookie.as_ref()),
+        (
+            "override.cookie",
+            app.overrides.as_ref().and_then(|given| given.cookie.as_ref()),
+        ),
+    ] {
+        let Some(template) = template else { continue };
+        if let Some(path) = cookie::uncovered_path(template.path(), &paths) {
+            let reason = format!(
+                "must cover the app's path {}: browsers do not send the cookie there",
+                path.as_str()
+            );
+            result = cursor.field_fail(&format!("{field}.path"), reason);
+        }
+        let uncovered = template
+            .domain()
+            .and_then(|domain| cookie::uncovered_host(domain, &hosts));
+        if let Some(host) = uncovered {
+            let reason = format!("must cover the app's host {host}: browsers refuse the cookie there");
+            result = cursor.field_fail(&format!("{field}.domain"), reason);
+        }
+    }
+    let Known { apps, scopes, .. } = known;
+    for host in &hosts {
+        for path in &paths {
             if let Err(other) = scopes.insert(host, path, app.clone()) {
                 let taken = if other.name == app.name {
                     "is given twice".to_owned()
@@ -116,6 +155,7 @@ fn app(
                 versions_read,
             )
         });
+        let server_timing = fields.or("serverTiming", false, |flag| flag.boolean());
         let observe = fields.or("observe", Mode::Enforce, |flag| {
             Ok(if flag.boolean()? {
                 Mode::Observe
@@ -152,6 +192,7 @@ fn app(
                 inbound: inbound?,
                 route_header: route_header?,
                 response_header: response_header?,
+                server_timing: server_timing?,
                 outlier_detection: outlier?,
                 mode: observe?,
             }),

@@ -1,5 +1,6 @@
 //! Rules, matches and overrides.
 
+use super::cookie;
 use super::decode::{Checked, Cursor, Invalid};
 use super::text;
 use super::versions::{self, Versions};
@@ -214,7 +215,7 @@ pub(super) fn overrides(cursor: &Cursor<'_>, signing: &Checked<Option<Arc<Signin
     cursor.object(|fields| {
         let header = fields.optional("header", text::own_header);
         let query = fields.optional("query", text::parameter);
-        let cookie = fields.optional("cookie", text::token);
+        let cookie = fields.optional("cookie", |cookie| override_cookie(&cookie));
         let allow = fields.optional("allow", |list| allowed(&list));
         let mut result = Ok(());
         if !fields.has("allow") && matches!(signing, Ok(None)) {
@@ -233,9 +234,22 @@ pub(super) fn overrides(cursor: &Cursor<'_>, signing: &Checked<Option<Arc<Signin
         Ok(Override {
             header: header?,
             query: query?,
-            cookie: cookie?.map(|name| CookieTemplate::new(name, &Attributes::SESSION)),
+            cookie: cookie?,
             allow: allow?,
             signing: signing.clone()?,
         })
+    })
+}
+
+/// Reads `override.cookie`: a name, or a name with attributes. The browser keeps the cookie until it ends.
+fn override_cookie(cursor: &Cursor<'_>) -> Checked<CookieTemplate> {
+    if let Some(name) = cursor.as_string() {
+        let name = text::token_named(name, cursor)?;
+        return Ok(CookieTemplate::new(name, &Attributes::SESSION));
+    }
+    cursor.object(|fields| {
+        let name = fields.required("name", text::token);
+        let (name, attributes) = cookie::attributes(fields, name)?;
+        Ok(CookieTemplate::new(name, &attributes))
     })
 }

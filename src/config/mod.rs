@@ -3,6 +3,7 @@
 //! [`Config::parse`] is the only way in. It refuses a wrong configuration as a whole, with all of its errors.
 
 mod app;
+mod cookie;
 mod decode;
 mod keys;
 mod matching;

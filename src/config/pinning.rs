@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
+use super::cookie;
 use super::decode::{Checked, Cursor, Fields};
 use super::text;
-use crate::http::cookie::{Attributes, CookieTemplate, SameSite, Secure};
-use crate::identity::client_key::ClientKey;
-use crate::identity::pinning::{Follow, Pinning, Signing};
+use crate::http::cookie::{Attributes, CookieTemplate};
+use crate::identity::client_key::{ClientKey, InitialSlot};
+use crate::identity::pinning::{BuildId, Cacheable, Follow, Pinning, Signing};
 
 /// 24 hours, in seconds.
 const DEFAULT_TTL: u32 = 24 * 3600;
 
-/// 400 days, in seconds: browsers keep no cookie longer (RFC 6265bis section 5.6.2).
-const MAX_TTL: u32 = 400 * 24 * 3600;
+/// 400 days in seconds: browsers keep no cookie longer (RFC 6265bis section 5.6.2).
+const MAX_AGE: u32 = 400 * 24 * 3600;
 
 /// A cookie and its pin's TTL.
 struct Carrier {
@@ -37,13 +38,20 @@ fn read(fields: &mut Fields<'_, '_>, app: &str, signing: &Checked<Option<Arc<Sig
         cookie: None,
         ttl: DEFAULT_TTL,
     };
-    let carrier = fields.nullable("cookie", default_carrier(app), none, |cursor| cookie(cursor, app));
+    let carrier = fields.nullable("cookie", default_carrier(app), none, |cursor| {
+        pin_cookie(cursor, app)
+    });
     let epoch = fields.or("epoch", 0, |epoch| epoch.integer(u32::MAX));
     let renew = fields.or("renew", true, |flag| flag.boolean());
     let header = fields.optional("header", text::own_header);
     let query = fields.optional("query", text::parameter);
     let keys = fields.or("key", Vec::new(), |list| list.some(key));
-    let (carrier, header, keys) = (carrier?, header?, keys?);
+    let initial = fields.or("initial", Vec::new(), |list| list.some(initial));
+    let build = fields.optional("build", |cursor| build(&cursor));
+    let cacheable = fields.or("cacheable", Cacheable::Withhold, |word| {
+        word.word(&[("withhold", Cacheable::Withhold), ("private", Cacheable::Private)])
+    });
+    let (carrier, header, keys, query, build) = (carrier?, header?, keys?, query?, build?);
     let pin_cookie = carrier.cookie.as_ref().map(|cookie| cookie.name.as_str());
     let mut result = Ok(());
     for (i, key) in keys.iter().enumerate() {
@@ -57,6 +65,17 @@ fn read(fields: &mut Fields<'_, '_>, app: &str, signing: &Checked<Option<Arc<Sig
             result = fields.fail(&format!("key[{i}]"), reason);
         }
     }
+    if let Some(build) = &build {
+        if build.header.is_some() && build.header == header {
+            result = fields.fail(
+                "build.header",
+                "must differ from header: a new pin would overwrite the build id",
+            );
+        }
+        if build.query.is_some() && build.query == query {
+            result = fields.fail("build.query", "must differ from query, which carries a pin");
+        }
+    }
     result?;
     Ok(Pinning {
         follow: follow?,
@@ -65,8 +84,11 @@ fn read(fields: &mut Fields<'_, '_>, app: &str, signing: &Checked<Option<Arc<Sig
         renew: renew?,
         cookie: carrier.cookie,
         header,
-        query: query?,
+        query,
         keys,
+        initial: initial?,
+        build,
+        cacheable: cacheable?,
         signing: signing.clone()?,
     })
 }
@@ -93,13 +115,37 @@ fn key(cursor: Cursor<'_>) -> Checked<ClientKey> {
     })
 }
 
+/// One item of `initial`.
+fn initial(cursor: Cursor<'_>) -> Checked<InitialSlot> {
+    cursor.object(|fields| {
+        let parts = fields.required("parts", |list| list.some(key));
+        let every = fields.optional("every", |every| text::seconds(every, MAX_AGE));
+        Ok(InitialSlot {
+            parts: parts?,
+            every: every?,
+        })
+    })
+}
+
+fn build(cursor: &Cursor<'_>) -> Checked<BuildId> {
+    cursor.object(|fields| {
+        let header = fields.optional("header", text::header);
+        let query = fields.optional("query", text::parameter);
+        let (header, query) = (header?, query?);
+        if header.is_none() && query.is_none() {
+            return fields.fail_all("must have a header or a query");
+        }
+        Ok(BuildId { header, query })
+    })
+}
+
 fn default_name(app: &str) -> String {
     format!("pinion-{app}")
 }
 
 fn default_carrier(app: &str) -> Carrier {
     let attributes = Attributes {
-        max_age: Some(DEFAULT_TTL),
+        max_age: Some(DEFAULT_TTL.saturating_mul(2)),
         ..Attributes::SESSION
     };
     Carrier {
@@ -108,111 +154,39 @@ fn default_carrier(app: &str) -> Carrier {
     }
 }
 
-fn cookie(cursor: Cursor<'_>, app: &str) -> Checked<Carrier> {
+/// Reads `cookie`. The cookie outlives the pin by `grace`, so that an open page keeps its version after the TTL.
+fn pin_cookie(cursor: Cursor<'_>, app: &str) -> Checked<Carrier> {
     cursor.object(|fields| {
         let name = fields.or("name", default_name(app), text::token);
-        let ttl = fields.or("ttl", DEFAULT_TTL, |ttl| text::seconds(ttl, MAX_TTL));
-        let path = fields.or("path", "/", cookie_path);
-        let domain = fields.optional("domain", domain);
-        let same_site = fields.or("sameSite", SameSite::Lax, |word| {
-            word.word(&[
-                ("Lax", SameSite::Lax),
-                ("Strict", SameSite::Strict),
-                ("None", SameSite::None),
-            ])
+        let ttl = fields.or("ttl", DEFAULT_TTL, |ttl| text::seconds(ttl, MAX_AGE));
+        let grace = fields.optional("grace", |grace| match grace.string()? {
+            "0s" => Ok(0),
+            _ => text::seconds(grace, MAX_AGE),
         });
-        let secure = fields.or("secure", Secure::Auto, |secure| match secure.as_string() {
-            Some("auto") => Ok(Secure::Auto),
-            Some(other) => secure.fail(format!("must be auto, true or false, is {other:?}")),
-            None if secure.boolean()? => Ok(Secure::Always),
-            None => Ok(Secure::Never),
-        });
-        let http_only = fields.or("httpOnly", true, |flag| flag.boolean());
-        let partitioned = fields.or("partitioned", false, |flag| flag.boolean());
-        let (name, ttl) = (name?, ttl?);
-        let attributes = Attributes {
-            max_age: Some(ttl),
-            path: path?,
-            domain: domain?,
-            secure: secure?,
-            http_only: http_only?,
-            same_site: same_site?,
-            partitioned: partitioned?,
-        };
-        let mut result = Ok(());
-        for (field, reason) in refused_by_browsers(&name, &attributes) {
-            result = fields.fail(field, reason);
+        let session = fields.or("session", false, |flag| flag.boolean());
+        let cookie = cookie::attributes(fields, name);
+        let (ttl, grace, session, (name, attributes)) = (ttl?, grace?, session?, cookie?);
+        if session && grace.is_some() {
+            return fields.fail(
+                "grace",
+                "must not be given with session: the browser keeps the cookie until it ends",
+            );
         }
-        result?;
+        let max_age = ttl.saturating_add(grace.unwrap_or(ttl));
+        if grace.is_some() && max_age > MAX_AGE {
+            let longest = MAX_AGE / 3600;
+            return fields.fail(
+                "grace",
+                format!("must not exceed {longest}h together with ttl: browsers keep no cookie longer"),
+            );
+        }
+        let attributes = Attributes {
+            max_age: (!session).then_some(max_age.min(MAX_AGE)),
+            ..attributes
+        };
         Ok(Carrier {
             cookie: Some(CookieTemplate::new(name, &attributes)),
             ttl,
         })
     })
-}
-
-/// Why browsers refuse such a cookie (RFC 6265bis sections 4.1.3 and 5.7; CHIPS), each with the field at fault.
-fn refused_by_browsers(name: &str, given: &Attributes<'_>) -> Vec<(&'static str, &'static str)> {
-    let lower = name.to_ascii_lowercase();
-    let host_only = lower.starts_with("__host-");
-    let http_only = lower.starts_with("__host-http-") || lower.starts_with("__http-");
-    let secure = host_only || http_only || lower.starts_with("__secure-");
-    let never = given.secure == Secure::Never;
-    let refusals = [
-        (
-            never && given.same_site == SameSite::None,
-            "secure",
-            "must not be false with sameSite None: browsers refuse it",
-        ),
-        (
-            never && given.partitioned,
-            "secure",
-            "must not be false with partitioned: browsers refuse it",
-        ),
-        (
-            never && secure,
-            "secure",
-            "must not be false with this prefix of the name: browsers refuse it",
-        ),
-        (
-            host_only && given.path != "/",
-            "path",
-            "must be / with the name's prefix __Host-: browsers refuse it",
-        ),
-        (
-            host_only && given.domain.is_some(),
-            "domain",
-            "must not be given with the name's prefix __Host-: browsers refuse it",
-        ),
-        (
-            http_only && !given.http_only,
-            "httpOnly",
-            "must not be false with this prefix of the name: browsers refuse it",
-        ),
-    ];
-    let refused = refusals.into_iter().filter(|(applies, _, _)| *applies);
-    refused.map(|(_, field, reason)| (field, reason)).collect()
-}
-
-fn cookie_path<'a>(cursor: Cursor<'a>) -> Checked<&'a str> {
-    let path = cursor.string()?;
-    let fits = path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic() && b != b';');
-    if fits {
-        Ok(path)
-    } else {
-        cursor.fail(format!("must be a path that starts with /, is {path:?}"))
-    }
-}
-
-fn domain<'a>(cursor: Cursor<'a>) -> Checked<&'a str> {
-    let domain = cursor.string()?;
-    let fits = !domain.is_empty()
-        && domain
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'-');
-    if fits {
-        Ok(domain)
-    } else {
-        cursor.fail(format!("must be a host name, is {domain:?}"))
-    }
 }

@@ -28,6 +28,7 @@ struct Draft {
     weight: Option<Share>,
     ramp: Option<Ramp>,
     fallback: Option<String>,
+    builds: Vec<String>,
 }
 
 /// Reads `versions` and `stable`.
@@ -39,6 +40,13 @@ pub(super) fn versions(fields: &mut Fields<'_, '_>) -> Checked<Versions> {
         for (i, draft) in drafts.iter().enumerate() {
             if drafts.iter().take(i).any(|other| other.name == draft.name) {
                 result = list.fail(format!("{:?} is given twice", draft.name));
+            }
+            for build in &draft.builds {
+                let earlier = drafts.iter().take(i).find(|other| other.builds.contains(build));
+                if let Some(other) = earlier {
+                    let reason = format!("{build:?} is a build of {:?} already", other.name);
+                    result = list.field_fail(&format!("[{i}].builds"), reason);
+                }
             }
         }
         result.map(|()| drafts)
@@ -66,6 +74,7 @@ pub(super) fn versions(fields: &mut Fields<'_, '_>) -> Checked<Versions> {
                 state: draft.state,
                 share,
                 ramp: draft.ramp,
+                builds: draft.builds,
                 index,
             })
         })
@@ -122,6 +131,7 @@ fn draft(cursor: Cursor<'_>) -> Checked<Draft> {
         let fallback = fields.optional("fallback", |name| name.string().map(str::to_owned));
         let from = weight.as_ref().ok().copied().flatten().unwrap_or(Share::NONE);
         let ramp = fields.optional("ramp", |cursor| ramp(&cursor, from));
+        let builds = fields.or("builds", Vec::new(), |list| list.some(build_id));
         let (weight, state) = (weight?, state?);
         if state != State::Active && fields.has("ramp") {
             return fields.fail("ramp", "is for active versions only");
@@ -145,6 +155,7 @@ fn draft(cursor: Cursor<'_>) -> Checked<Draft> {
             weight,
             ramp: ramp?,
             fallback: fallback?,
+            builds: builds?,
         })
     })
 }
@@ -156,6 +167,18 @@ fn version_name(cursor: Cursor<'_>) -> Checked<String> {
     } else {
         cursor.fail(format!(
             "must be 1 to 63 letters, digits, dots, underscores or hyphens, is {name:?}"
+        ))
+    }
+}
+
+/// The id of a build, as a request's header or query carries it.
+fn build_id(cursor: Cursor<'_>) -> Checked<String> {
+    let id = cursor.string()?;
+    if (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic() && !b"&#".contains(&b)) {
+        Ok(id.to_owned())
+    } else {
+        cursor.fail(format!(
+            "must be 1 to 128 visible ASCII characters without & and #, is {id:?}"
         ))
     }
 }

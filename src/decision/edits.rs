@@ -4,10 +4,11 @@ use std::borrow::Cow;
 
 use super::outcome::{ClientState, Decision};
 use crate::app::{App, Edge};
-use crate::http::cacheability;
+use crate::http::cacheability::{self, Cacheability, FreshBy};
 use crate::http::edit::{Edit, Edits};
 use crate::http::header::Headers;
 use crate::identity::overrides::CookieChange;
+use crate::identity::pinning::Cacheable;
 
 /// The edits of a request.
 ///
@@ -72,16 +73,22 @@ fn strip<'a, H: Headers + ?Sized>(
 }
 
 /// What a response from an upstream gets.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Stamp<'a> {
     /// The edits of the response.
     pub edits: Edits<'a>,
     /// Whether the upstream says that another version than the decided one served.
     pub is_mismatch: bool,
+    /// Why a new pin is withheld, if it is.
+    pub withheld: Option<FreshBy>,
 }
 
-/// The stamp of a response that an upstream gave. A response that Envoy made itself gets none.
-pub fn stamp<'a, H: Headers + ?Sized>(decision: &'a Decision, response: &H) -> Stamp<'a> {
+/// The stamp of a response that an upstream gave. A response that Envoy made itself gets none. The clock is in Unix seconds.
+pub fn stamp<'a, H: Headers + ?Sized>(
+    decision: &'a Decision,
+    response: &'a H,
+    now: impl FnOnce() -> u64,
+) -> Stamp<'a> {
     let app = &decision.app;
     let version = &decision.version;
     let mut edits = Edits::new();
@@ -90,20 +97,52 @@ pub fn stamp<'a, H: Headers + ?Sized>(decision: &'a Decision, response: &H) -> S
         |served: &[u8]| *served == *version.name.as_bytes() || *served == *version.label.as_bytes();
     let is_mismatch = served.as_ref().is_some_and(|served| !is_decided(served));
     if decision.is_observed() {
-        return Stamp { edits, is_mismatch };
+        return Stamp {
+            is_mismatch,
+            ..Stamp::default()
+        };
     }
     if served.is_none() {
         let label = Cow::Borrowed(version.label.as_str());
         edits.push(Edit::Add(app.response_header.as_str(), label));
     }
-    // A shared cache would give one client's state to others.
-    if let Some(state) = &decision.client_state
-        && !cacheability::may_be_shared(response)
-    {
-        set_pin(&mut edits, app, state);
-        edits.extend(override_edit(app, state));
+    if app.server_timing {
+        let metric = format!("version;desc=\"{}\"", version.label);
+        edits.push(Edit::Append("server-timing", Cow::Owned(metric)));
     }
-    Stamp { edits, is_mismatch }
+    let withheld = decision
+        .client_state
+        .as_ref()
+        .and_then(|state| set_state(&mut edits, app, state, response, now));
+    Stamp {
+        edits,
+        is_mismatch,
+        withheld,
+    }
+}
+
+/// Sets the client's state. A shared cache would give one client's state to others, so the response becomes private. Returns
+/// why the pin is withheld, if it is.
+fn set_state<'a, H: Headers + ?Sized>(
+    edits: &mut Edits<'a>,
+    app: &'a App,
+    state: &'a ClientState,
+    response: &'a H,
+    now: impl FnOnce() -> u64,
+) -> Option<FreshBy> {
+    let override_edit = override_edit(app, state);
+    let cacheability = cacheability::of(response, now);
+    let is_withheld = app.pinning.cacheable == Cacheable::Withhold && override_edit.is_none();
+    match cacheability {
+        Cacheability::Fresh(by) if is_withheld => return Some(by),
+        Cacheability::Fresh(_) | Cacheability::Revalidated => {
+            edits.extend(cacheability::make_private(response));
+        }
+        Cacheability::Private => {}
+    }
+    set_pin(edits, app, state);
+    edits.extend(override_edit);
+    None
 }
 
 /// Sets the client's new pin.
@@ -112,8 +151,12 @@ fn set_pin<'a>(edits: &mut Edits<'a>, app: &'a App, state: &'a ClientState) {
         return;
     };
     if let Some(cookie) = &app.pinning.cookie {
-        let value = cookie.set(pin, state.scheme);
-        edits.push(Edit::Append("set-cookie", Cow::Owned(value)));
+        let host = state.expire_others.as_deref();
+        let expired = host
+            .into_iter()
+            .flat_map(|host| cookie.expire_others(host, state.scheme));
+        let values = expired.chain([cookie.set(pin, state.scheme)]);
+        edits.extend(values.map(|value| Edit::Append("set-cookie", Cow::Owned(value))));
     }
     if let Some(header) = &app.pinning.header {
         edits.push(Edit::Replace(header.as_str(), Cow::Borrowed(pin)));

@@ -7,8 +7,8 @@ use super::outcome::Decision;
 use super::trace::{StepResult, Trace};
 use crate::app::{DECISION_HEADER, Edge};
 use crate::environment::Environment;
-use crate::http::cacheability;
-use crate::http::edit::Edit;
+use crate::http::cacheability::{self, Cacheability};
+use crate::http::edit::{Edit, Edits};
 use crate::http::header::Headers;
 use crate::http::request::Request;
 
@@ -28,13 +28,25 @@ pub fn is_explained<H: Headers + ?Sized>(
         && explain.allow.includes(&Request::new(headers, environment))
 }
 
-/// The edit that adds the explanation to a response. None if a shared cache may store the response and give it to other
-/// clients.
-pub fn explanation<H: Headers + ?Sized>(decision: Option<&Decision>, response: &H) -> Option<Edit<'static>> {
-    if cacheability::may_be_shared(response) {
-        return None;
+/// The edits that add the explanation to a response. A shared cache would give the explanation to other clients, so the
+/// response becomes private.
+pub fn explanation<'a, H: Headers + ?Sized>(
+    decision: Option<&Decision>,
+    response: &'a H,
+    now: impl FnOnce() -> u64,
+) -> Edits<'a> {
+    let mut edits = Edits::new();
+    if cacheability::of(response, now) != Cacheability::Private {
+        edits.extend(cacheability::make_private(response));
     }
-    Some(Edit::Replace(DECISION_HEADER, Cow::Owned(explain(decision))))
+    let text = explain(decision);
+    if decision.is_some_and(|decision| decision.app.server_timing) {
+        // A quoted-string (RFC 9110 section 5.6.4). The text has no backslash.
+        let metric = format!("decision;desc=\"{}\"", text.replace('"', "\\\""));
+        edits.push(Edit::Append("server-timing", Cow::Owned(metric)));
+    }
+    edits.push(Edit::Replace(DECISION_HEADER, Cow::Owned(text)));
+    edits
 }
 
 /// The text of an explanation, a Structured Fields dictionary (RFC 9651 section 3.2) of configured names, numbers and fixed

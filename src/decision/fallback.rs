@@ -36,6 +36,15 @@ pub(super) fn admit(
         }
     };
     if version.index != selection.version.index {
+        // An ejected version gets no new clients: a slot of the fallback keeps the client there when the version recovers.
+        if selection.reason == Reason::Draw
+            && let Some(pin) = &mut selection.pin
+            && let Some(slot) = app.schedule.layout(now()).slot_within(&version, pin.slot)
+        {
+            pin.slot = slot;
+            pin.version = version.clone();
+            trace.slot = Some(slot);
+        }
         selection.reason = Reason::Fallback;
         trace.ejected = Some(std::mem::replace(&mut selection.version, version));
     }

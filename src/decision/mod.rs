@@ -42,14 +42,22 @@ pub fn decide<H: Headers + ?Sized>(
     let mut trace = Trace::default();
     let mut selection = select(app, &request, asked.as_ref(), &mut trace);
     let probe = fallback::admit(app, &mut selection, &mut trace, environment, || request.now());
-    let Selection { version, reason, pin } = selection;
+    let Selection {
+        version,
+        reason,
+        pin,
+        withholds_pin,
+        has_duplicates,
+    } = selection;
     // A token that names no version of this app is not kept in the cookie.
     let is_override = matches!(trace.result(Step::Override), StepResult::Took(_));
     let keeps = |change: &CookieChange| is_override || *change == CookieChange::Expire;
     let override_cookie = asked.and_then(|asked| asked.cookie).filter(keeps);
+    let host = || std::str::from_utf8(request.host()).ok().map(str::to_owned);
     let client_state = (pin.is_some() || override_cookie.is_some()).then(|| ClientState {
         pin: pin.map(|pin| encode(app, &pin, request.now())),
         override_cookie,
+        expire_others: if has_duplicates { host() } else { None },
         scheme: request.scheme(),
     });
     Some(Decision {
@@ -57,6 +65,7 @@ pub fn decide<H: Headers + ?Sized>(
         version,
         reason,
         exceeded: request.exceeded(),
+        withholds_pin,
         client_state,
         trace,
         probe,

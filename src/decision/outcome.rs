@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::trace::{Step, Trace};
+use super::trace::{Step, StepResult, Trace, Why};
 use crate::app::{App, Mode};
 use crate::http::cookie::Scheme;
 use crate::http::request::Limits;
@@ -21,6 +21,8 @@ pub enum Reason {
     Inbound,
     /// A rule applied.
     Rule,
+    /// The build id of the request's page.
+    Build,
     /// The slot of the client's key.
     Key,
     /// The client's pin.
@@ -48,6 +50,7 @@ impl From<Step> for Reason {
             Step::Override => Reason::Override,
             Step::Inbound => Reason::Inbound,
             Step::Rule => Reason::Rule,
+            Step::Build => Reason::Build,
             Step::Key => Reason::Key,
             Step::Pin => Reason::Pin,
         }
@@ -65,6 +68,8 @@ pub struct Decision {
     pub reason: Reason,
     /// The limits that the request exceeded.
     pub exceeded: Limits,
+    /// Whether a new pin is withheld because the browser withheld the client's cookie.
+    pub withholds_pin: bool,
     /// The state to set at the client, if any changes.
     pub client_state: Option<ClientState>,
     /// The result of each step.
@@ -78,6 +83,12 @@ impl Decision {
     #[must_use]
     pub fn is_observed(&self) -> bool {
         self.app.mode == Mode::Observe
+    }
+
+    /// Whether the request carries a build id that no version has.
+    #[must_use]
+    pub fn has_unknown_build(&self) -> bool {
+        self.trace.result(Step::Build) == StepResult::Passed(Why::Unknown)
     }
 
     /// Why the first pin of the request was rejected, if none was valid.
@@ -94,6 +105,8 @@ pub struct ClientState {
     pub(super) pin: Option<String>,
     /// The change of the override cookie.
     pub(super) override_cookie: Option<CookieChange>,
+    /// The host whose other cookies of the pin's name are expired.
+    pub(super) expire_others: Option<String>,
     /// The scheme of the client's request.
     pub(super) scheme: Scheme,
 }

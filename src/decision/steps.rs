@@ -8,8 +8,10 @@ use super::outcome::Reason;
 use super::trace::{Step, StepResult, Trace, Why};
 use crate::app::{App, Inbound, Target};
 use crate::environment::Environment;
+use crate::http::cookie::CookieTemplate;
+use crate::http::fetch::{self, FetchKind};
 use crate::http::header::Headers;
-use crate::http::request::{FetchMode, Limit, Request};
+use crate::http::request::{Limit, Request};
 use crate::identity::overrides::Asked;
 use crate::identity::pin::Rejection;
 use crate::identity::pinning::{Expiry, Follow, Pinning, ValidPin};
@@ -22,6 +24,10 @@ pub(super) struct Selection {
     pub(super) reason: Reason,
     /// A pin to issue.
     pub(super) pin: Option<NewPin>,
+    /// Whether no pin is issued because the browser withheld the client's cookie.
+    pub(super) withholds_pin: bool,
+    /// Whether the client has several cookies of the pin's name.
+    pub(super) has_duplicates: bool,
 }
 
 /// A pin to issue now.
@@ -37,12 +43,16 @@ impl Selection {
             version: version.clone(),
             reason,
             pin: None,
+            withholds_pin: false,
+            has_duplicates: false,
         }
     }
 }
 
 /// What a step finds.
 enum Finding<'a> {
+    /// The step does not exist for this app, and leaves no trace.
+    Skipped,
     /// The step does not apply.
     Passed(Why),
     /// The version.
@@ -66,10 +76,12 @@ pub(super) fn select<H: Headers + ?Sized, E: Environment>(
             Step::Override => overridden(app, asked),
             Step::Inbound => inbound(app, request),
             Step::Rule => rule(app, request),
+            Step::Build => build(app, request),
             Step::Key => key(app, request),
             Step::Pin => pin(app, request),
         };
         match finding {
+            Finding::Skipped => {}
             Finding::Passed(why) => trace.record(step, StepResult::Passed(why)),
             Finding::Version(version, result) => {
                 trace.record(step, result);
@@ -85,12 +97,30 @@ pub(super) fn select<H: Headers + ?Sized, E: Environment>(
             }
         }
     }
-    let client = if request.is_preflight() {
-        Client::Preflight
+    new_client(app, request, trace).select(app, request, split, trace)
+}
+
+/// A client without a valid pin. A preflight carries no cookies: the client is unknown, and gets no pin. A client whose
+/// cookie the browser withholds may have a pin, so it gets no new one.
+fn new_client<H: Headers + ?Sized, E: Environment>(
+    app: &App,
+    request: &Request<'_, H, E>,
+    trace: &Trace,
+) -> Client {
+    let App { name, pinning, .. } = app;
+    let mut initial = pinning.initial.iter();
+    let initial = initial.find_map(|initial| initial.slot(name, pinning.epoch, request));
+    if request.is_preflight() {
+        return Client::Preflight(initial);
+    }
+    let slot = initial.unwrap_or_else(|| Slot::from_random(request.random()));
+    let is_absent = trace.result(Step::Pin) == StepResult::Passed(Why::Absent);
+    let withholds = |cookie: &CookieTemplate| fetch::withholds(request.headers(), cookie.same_site);
+    if is_absent && pinning.cookie.as_ref().is_some_and(withholds) {
+        Client::Withheld(slot)
     } else {
-        Client::New(Slot::from_random(request.random()))
-    };
-    client.select(app, request, split, trace)
+        Client::New(slot)
+    }
 }
 
 fn overridden<'a>(app: &'a App, asked: Option<&Asked>) -> Finding<'a> {
@@ -140,6 +170,28 @@ fn rule<'a, H: Headers + ?Sized, E: Environment>(app: &'a App, request: &Request
     }
 }
 
+fn build<'a, H: Headers + ?Sized, E: Environment>(app: &'a App, request: &Request<'_, H, E>) -> Finding<'a> {
+    let Some(build) = &app.pinning.build else {
+        return Finding::Skipped;
+    };
+    let in_header = || request.headers().first(build.header.as_ref()?.as_str());
+    let in_query = || request.query_param(build.query.as_ref()?);
+    let Some(id) = in_header().or_else(in_query) else {
+        return Finding::Passed(Why::Absent);
+    };
+    if request.fetch_kind() == FetchKind::Navigation {
+        return Finding::Passed(Why::Navigation);
+    }
+    let has_build = |version: &&VersionRef| version.builds.iter().any(|build| build.as_bytes() == id);
+    match app.versions.iter().find(has_build) {
+        None => Finding::Passed(Why::Unknown),
+        Some(version) if keeps_pages(app, version, || request.now()) => {
+            Finding::Version(version, StepResult::Took(None))
+        }
+        Some(_) => Finding::Passed(Why::Unshared),
+    }
+}
+
 fn key<'a, H: Headers + ?Sized, E: Environment>(app: &App, request: &Request<'_, H, E>) -> Finding<'a> {
     let App { name, pinning, .. } = app;
     if pinning.keys.is_empty() {
@@ -155,31 +207,28 @@ fn key<'a, H: Headers + ?Sized, E: Environment>(app: &App, request: &Request<'_,
 
 fn pin<'a, H: Headers + ?Sized, E: Environment>(app: &App, request: &Request<'_, H, E>) -> Finding<'a> {
     match carried_pin(app, request) {
-        Ok((pin, scope)) => Finding::Client(Client::Pinned(pin, scope), StepResult::Took(None)),
+        Ok(client) => Finding::Client(client, StepResult::Took(None)),
         Err(Some(cause)) => Finding::Passed(Why::Rejected(cause)),
         Err(None) => Finding::Passed(Why::Absent),
     }
 }
 
-/// A client whose slot is known.
+/// A client and what is known of its slot.
 enum Client {
     /// The client has a key.
     Keyed(Slot),
     /// The client has a valid pin.
-    Pinned(ValidPin, PinScope),
-    /// The client is new and has drawn a slot.
+    Pinned {
+        pin: ValidPin,
+        /// Whether the client has several cookies of the pin's name.
+        has_duplicates: bool,
+    },
+    /// The client is new.
     New(Slot),
-    /// A preflight carries no cookies: the client is unknown, and gets no pin.
-    Preflight,
-}
-
-/// What a pin decides for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum PinScope {
-    /// The client.
-    Client,
-    /// An open page, whose parts carry its pin even after the TTL.
-    Page,
+    /// The browser withholds the client's cookie, so the client is treated as new and gets no pin.
+    Withheld(Slot),
+    /// A preflight, which carries no cookies. It has a slot only if that is derived from the request.
+    Preflight(Option<Slot>),
 }
 
 impl Client {
@@ -193,9 +242,9 @@ impl Client {
         trace: &mut Trace,
     ) -> Selection {
         let slot = match &self {
-            Client::Keyed(slot) | Client::New(slot) => Some(*slot),
-            Client::Pinned(pin, _) => Some(pin.slot),
-            Client::Preflight => None,
+            Client::Keyed(slot) | Client::New(slot) | Client::Withheld(slot) => Some(*slot),
+            Client::Pinned { pin, .. } => Some(pin.slot),
+            Client::Preflight(slot) => *slot,
         };
         trace.slot = slot;
         let by_shares = self.by_shares(app, request);
@@ -206,7 +255,7 @@ impl Client {
         Selection {
             version: version.clone(),
             reason: Reason::Rule,
-            pin: by_shares.pin,
+            ..by_shares
         }
     }
 
@@ -218,14 +267,7 @@ impl Client {
         let owner = |slot: Slot| app.schedule.owner(slot, || request.now());
         match self {
             Client::Keyed(slot) => Selection::of(&owner(slot), Reason::Key),
-            Client::Pinned(pin, scope) => {
-                let version = pinned_version(app, &pin, scope, request.now());
-                Selection {
-                    pin: renewed(app, &pin, &version, scope),
-                    version,
-                    reason: Reason::Pin,
-                }
-            }
+            Client::Pinned { pin, has_duplicates } => pinned(app, request, &pin, has_duplicates),
             Client::New(slot) => {
                 let version = owner(slot);
                 Selection {
@@ -233,12 +275,52 @@ impl Client {
                         version: version.clone(),
                         slot,
                     }),
-                    version,
-                    reason: Reason::Draw,
+                    ..Selection::of(&version, Reason::Draw)
                 }
             }
-            Client::Preflight => Selection::of(app.schedule.stable(), Reason::Draw),
+            Client::Withheld(slot) => Selection {
+                withholds_pin: true,
+                ..Selection::of(&owner(slot), Reason::Draw)
+            },
+            Client::Preflight(Some(slot)) => Selection::of(&owner(slot), Reason::Draw),
+            Client::Preflight(None) => Selection::of(app.schedule.stable(), Reason::Draw),
         }
+    }
+}
+
+/// How soon a pin is issued again to expire duplicate cookies, in seconds: a cookie that cannot be expired must not cause a
+/// `Set-Cookie` on every response.
+const DUPLICATES_INTERVAL: u64 = 60;
+
+/// The selection for a client with a valid pin. A part of a page stays on the pin's version while that keeps pages, and
+/// changes no cookie. Any other request moves the client to the version of its slot, and renews the pin if half its TTL is
+/// over.
+fn pinned<H: Headers + ?Sized, E: Environment>(
+    app: &App,
+    request: &Request<'_, H, E>,
+    pin: &ValidPin,
+    has_duplicates: bool,
+) -> Selection {
+    let version = client_version(app, pin, request.now());
+    let moves = version.index != pin.version.index;
+    let past_half = app.pinning.renew && pin.age * 2 > u64::from(app.pinning.ttl);
+    let is_renewed = past_half && version.state != State::Draining;
+    let expires_others = has_duplicates && pin.age >= DUPLICATES_INTERVAL;
+    if !(moves || is_renewed || expires_others) {
+        return Selection::of(&version, Reason::Pin);
+    }
+    if request.fetch_kind() == FetchKind::PagePart {
+        let keeps = keeps_pages(app, &pin.version, || request.now());
+        let version = if keeps { &pin.version } else { &version };
+        return Selection::of(version, Reason::Pin);
+    }
+    Selection {
+        pin: Some(NewPin {
+            version: version.clone(),
+            slot: pin.slot,
+        }),
+        has_duplicates,
+        ..Selection::of(&version, Reason::Pin)
     }
 }
 
@@ -251,19 +333,12 @@ pub fn returning(app: &App, pin: &[u8], now: u64) -> Result<VersionRef, Rejectio
     let pin = app
         .pinning
         .check(pin, &app.name, &app.versions, now, || Expiry::AtTtl)?;
-    Ok(pinned_version(app, &pin, PinScope::Client, now))
+    Ok(client_version(app, &pin, now))
 }
 
-/// Whether the version of a pin has a share.
-fn has_share(app: &App, pin: &ValidPin, now: u64) -> bool {
-    app.schedule.share(&pin.version, || now) > Share::NONE
-}
-
-/// The version that a valid pin leads to. A page's pin leads to the page's version while that has a share, even if the
-/// client has moved to another version.
-fn pinned_version(app: &App, pin: &ValidPin, scope: PinScope, now: u64) -> VersionRef {
-    let keeps = app.pinning.follow == Follow::Version || scope == PinScope::Page;
-    let stays = keeps && has_share(app, pin, now);
+/// The version that a client with a valid pin goes to.
+fn client_version(app: &App, pin: &ValidPin, now: u64) -> VersionRef {
+    let stays = app.pinning.follow == Follow::Version && has_share(app, &pin.version, || now);
     if stays || pin.version.state == State::Draining {
         pin.version.clone()
     } else {
@@ -271,33 +346,32 @@ fn pinned_version(app: &App, pin: &ValidPin, scope: PinScope, now: u64) -> Versi
     }
 }
 
-/// The pin to issue to a client with a valid pin: if the client moves to another version, or if half the TTL is over. A part
-/// of a page does not move the client.
-fn renewed(app: &App, pin: &ValidPin, version: &VersionRef, scope: PinScope) -> Option<NewPin> {
-    if scope == PinScope::Page {
-        return None;
+/// Whether open pages stay on a version: it has a share or is draining.
+fn keeps_pages(app: &App, version: &VersionRef, now: impl FnOnce() -> u64) -> bool {
+    match version.state {
+        State::Active => has_share(app, version, now),
+        State::Draining => true,
+        State::Retired => false,
     }
-    let past_half = app.pinning.renew && pin.age * 2 > u64::from(app.pinning.ttl);
-    let is_due = version.index != pin.version.index || (past_half && version.state != State::Draining);
-    is_due.then(|| NewPin {
-        version: version.clone(),
-        slot: pin.slot,
-    })
 }
 
-/// The first valid pin of a request: in the header, then in the query, then in cookies.
+fn has_share(app: &App, version: &VersionRef, now: impl FnOnce() -> u64) -> bool {
+    app.schedule.share(version, now) > Share::NONE
+}
+
+/// The client of the request's pin: the first valid pin in the header or the query, else the newest valid pin in cookies.
 ///
 /// # Errors
 /// Why the first pin was rejected. None if the request has no pin.
 fn carried_pin<H: Headers + ?Sized, E: Environment>(
     app: &App,
     request: &Request<'_, H, E>,
-) -> Result<(ValidPin, PinScope), Option<Rejection>> {
+) -> Result<Client, Option<Rejection>> {
     let pinning = &app.pinning;
     // A part of a page comes from the page's version, however long the page is open.
-    let expiry = || match request.fetch_mode() {
-        FetchMode::SubResource => Expiry::WithVersion,
-        FetchMode::Other => Expiry::AtTtl,
+    let expiry = || match request.fetch_kind() {
+        FetchKind::PagePart => Expiry::WithVersion,
+        FetchKind::Navigation | FetchKind::Unknown => Expiry::AtTtl,
     };
     let mut rejected = None;
     let mut check = |value: &[u8]| {
@@ -305,28 +379,27 @@ fn carried_pin<H: Headers + ?Sized, E: Environment>(
         pin.map_err(|cause| rejected.get_or_insert(cause)).ok()
     };
     if let Some(pin) = handed_on(pinning, request, &mut check) {
-        let scope = match expiry() {
-            Expiry::WithVersion => PinScope::Page,
-            Expiry::AtTtl => PinScope::Client,
-        };
-        return Ok((pin, scope));
+        return Ok(Client::Pinned {
+            pin,
+            has_duplicates: false,
+        });
     }
     let cookie = pinning.cookie.as_ref();
-    let mut values = cookie.iter().flat_map(|cookie| request.cookies(&cookie.name));
-    if let Some(pin) = values.find_map(&mut check) {
-        // A pin past its TTL is valid for a page's parts only.
-        let scope = if pin.is_past_ttl(pinning) {
-            PinScope::Page
-        } else {
-            PinScope::Client
-        };
-        return Ok((pin, scope));
+    let values = cookie.iter().flat_map(|cookie| request.cookies(&cookie.name));
+    let mut count = 0;
+    let pins = values.inspect(|_| count += 1).filter_map(&mut check);
+    // Ties go to the cookie that the browser sends first, which has the longest path.
+    if let Some(pin) = pins.min_by_key(|pin| pin.age) {
+        return Ok(Client::Pinned {
+            pin,
+            has_duplicates: count > 1,
+        });
     }
     let is_unread = cookie.is_some() && request.exceeded().contains(Limit::Cookies);
     Err(rejected.or(is_unread.then_some(Rejection::Oversized)))
 }
 
-/// The pin of a value, if it is valid now. A pin past its TTL also needs a version that has a share or drains.
+/// The pin of a value, if it is valid now. A pin past its TTL also needs a version that keeps pages.
 fn check_pin(
     app: &App,
     value: &[u8],
@@ -334,9 +407,7 @@ fn check_pin(
     expiry: impl FnOnce() -> Expiry,
 ) -> Result<ValidPin, Rejection> {
     let pin = app.pinning.check(value, &app.name, &app.versions, now, expiry)?;
-    let is_gone =
-        pin.is_past_ttl(&app.pinning) && pin.version.state == State::Active && !has_share(app, &pin, now);
-    if is_gone {
+    if pin.is_past_ttl(&app.pinning) && !keeps_pages(app, &pin.version, || now) {
         return Err(Rejection::Expired);
     }
     Ok(pin)

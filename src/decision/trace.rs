@@ -16,6 +16,8 @@ pub enum Step {
     Inbound,
     /// A rule applies.
     Rule,
+    /// The request carries the build id of its page.
+    Build,
     /// The client has a key.
     Key,
     /// The client has a pin.
@@ -36,7 +38,7 @@ impl Step {
 /// The result of a step.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum StepResult {
-    /// An earlier step decided.
+    /// An earlier step decided, or the app has no build ids.
     #[default]
     Unreached,
     /// The step did not apply, for this reason.
@@ -69,6 +71,10 @@ pub enum Why {
     Absent,
     /// No rule applies.
     Unmatched,
+    /// A navigation is no part of a page.
+    Navigation,
+    /// The version is neither draining nor has it a share.
+    Unshared,
     /// The pin is rejected.
     Rejected(Rejection),
 }
@@ -85,6 +91,8 @@ impl Why {
             Why::Stripped => "stripped",
             Why::Absent => "absent",
             Why::Unmatched => "unmatched",
+            Why::Navigation => "navigation",
+            Why::Unshared => "unshared",
             Why::Rejected(cause) => cause.as_str(),
         }
     }

@@ -1,47 +1,225 @@
-//! Whether a shared cache may keep a response (RFC 9111): then it must not carry a client's pin.
+//! What a shared cache may do with a response (RFC 9111), and how to keep shared caches away from it.
+//!
+//! A response with a client's pin must not reach other clients. The classification errs on the side of the cache: what
+//! cannot be read counts as permission to store.
 
-use crate::http::header::{Headers, trim_ows};
+use std::borrow::Cow;
+use std::time::UNIX_EPOCH;
 
-/// Whether some shared cache might store the response and hand it to others.
-///
-/// `public` and `s-maxage` say so; `max-age` above 0 and `Expires` do without `private` or `no-store`. It errs on
-/// the side of yes: a `private` that names fields leaves the rest to shared caches, and a `max-age` that can't be
-/// read counts as above 0.
-#[must_use]
-pub fn may_be_shared<H: Headers + ?Sized>(response: &H) -> bool {
-    let expires = response.first("expires").is_some();
-    if response.first("cache-control").is_none() {
-        return expires;
-    }
-    may_be_kept(response, expires)
+use smallvec::SmallVec;
+
+use super::edit::{Edit, Edits};
+use super::header::{Headers, trim_ows};
+
+/// What a shared cache may do with a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cacheability {
+    /// No shared cache may store the response.
+    Private,
+    /// A shared cache may store the response, and must ask the origin before each use; or the response does not say.
+    Revalidated,
+    /// The origin explicitly lets a shared cache use the response without asking.
+    Fresh(FreshBy),
 }
 
-/// The same, of a response that says more of it than when it expires.
-#[inline(never)]
-fn may_be_kept<H: Headers + ?Sized>(response: &H, expires: bool) -> bool {
-    let mut fresh = expires;
-    let mut kept_out = false;
-    if response.lines("cache-control").any(is_unbalanced) {
-        return true;
+/// The directive or field that lets a shared cache use a response without asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
+pub enum FreshBy {
+    /// `Cache-Control: s-maxage` (RFC 9111 section 5.2.2.10).
+    SMaxage,
+    /// `Cache-Control: max-age` (section 5.2.2.1).
+    MaxAge,
+    /// `Cache-Control: stale-while-revalidate` (RFC 5861).
+    StaleWhileRevalidate,
+    /// `Expires` (RFC 9111 section 5.3).
+    Expires,
+    /// `CDN-Cache-Control` (RFC 9213), or the field of one CDN, such as `Cloudflare-CDN-Cache-Control`.
+    CdnCacheControl,
+    /// `Surrogate-Control` (W3C Edge Architecture Specification).
+    SurrogateControl,
+    /// `Edge-Control` (Akamai).
+    EdgeControl,
+    /// `X-Accel-Expires` (nginx).
+    XAccelExpires,
+    /// `Cache-Control` cannot be parsed.
+    Malformed,
+}
+
+impl FreshBy {
+    /// The name in metrics and logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
-    let directives = response.lines("cache-control").flat_map(directives);
-    for directive in directives {
-        let (name, value) = match directive.iter().position(|b| *b == b'=') {
-            Some(eq) => directive.split_at(eq),
-            None => (directive, &[][..]),
+}
+
+/// What a shared cache may do with this response. The clock, in Unix seconds, is read only for an `Expires` without `Date`.
+#[must_use]
+pub fn of<H: Headers + ?Sized>(response: &H, now: impl FnOnce() -> u64) -> Cacheability {
+    // A cache for which a targeted field is meant ignores Cache-Control (RFC 9213 section 2.2).
+    let mut fresh = response.all().filter_map(|(name, value)| {
+        let by = targeted(name)?;
+        lets_use(by, value).then_some(by)
+    });
+    if let Some(by) = fresh.next() {
+        return Cacheability::Fresh(by);
+    }
+    let Some(directives) = Directives::of(response.lines("cache-control")) else {
+        return Cacheability::Fresh(FreshBy::Malformed);
+    };
+    if directives.has("no-store") || directives.has_unqualified("private") {
+        return Cacheability::Private;
+    }
+    if directives.has_unqualified("no-cache") {
+        return Cacheability::Revalidated;
+    }
+    let is_stale_allowed = directives
+        .seconds("stale-while-revalidate")
+        .is_some_and(|seconds| seconds > 0)
+        && !directives.has("must-revalidate")
+        && !directives.has("proxy-revalidate");
+    let freshness = |seconds: u64, by| match seconds {
+        0 if is_stale_allowed => Cacheability::Fresh(FreshBy::StaleWhileRevalidate),
+        0 => Cacheability::Revalidated,
+        _ => Cacheability::Fresh(by),
+    };
+    if let Some(seconds) = directives.seconds("s-maxage") {
+        return freshness(seconds, FreshBy::SMaxage);
+    }
+    if let Some(seconds) = directives.seconds("max-age") {
+        return freshness(seconds, FreshBy::MaxAge);
+    }
+    match response.first("expires") {
+        Some(expires) => {
+            let date = response.first("date").and_then(http_date);
+            let lifetime = http_date(expires).map_or(0, |at| at.saturating_sub(date.unwrap_or_else(now)));
+            freshness(lifetime, FreshBy::Expires)
+        }
+        None => freshness(0, FreshBy::Expires),
+    }
+}
+
+/// The edits after which no shared cache may store the response. Freshness for the client's own cache stays.
+pub fn make_private<H: Headers + ?Sized>(response: &H) -> Edits<'_> {
+    let mut edits = Edits::new();
+    let mut value = "private".to_owned();
+    if let Some(directives) = Directives::of(response.lines("cache-control")) {
+        let is_kept = |name: &[u8]| {
+            ["public", "private", "s-maxage", "proxy-revalidate"]
+                .iter()
+                .all(|shared| !name.eq_ignore_ascii_case(shared.as_bytes()))
         };
-        match trim_ows(name).to_ascii_lowercase().as_slice() {
-            b"public" | b"s-maxage" => return true,
-            b"private" if value.is_empty() => kept_out = true,
-            b"no-store" => kept_out = true,
-            b"max-age" => fresh |= !is_zero(value),
-            _ => {}
+        for (name, text) in directives.0.iter().filter(|(name, _)| is_kept(name)) {
+            if let (false, Ok(text)) = (name.is_empty(), std::str::from_utf8(text)) {
+                value.extend([", ", text]);
+            }
         }
     }
-    fresh && !kept_out
+    edits.push(Edit::Replace("cache-control", Cow::Owned(value)));
+    for (name, _) in response.all().filter(|(name, _)| targeted(name).is_some()) {
+        if let Ok(name) = std::str::from_utf8(name)
+            && !edits.contains(&Edit::Remove(name))
+        {
+            edits.push(Edit::Remove(name));
+        }
+    }
+    edits
 }
 
-/// Where a line stands: in a quoted string or not (RFC 9110 section 5.6.4).
+/// The targeted field of this name: one that some caches obey in place of `Cache-Control`.
+fn targeted(name: &[u8]) -> Option<FreshBy> {
+    match name {
+        b"surrogate-control" => Some(FreshBy::SurrogateControl),
+        b"edge-control" => Some(FreshBy::EdgeControl),
+        b"x-accel-expires" => Some(FreshBy::XAccelExpires),
+        name if name.ends_with(b"cdn-cache-control") => Some(FreshBy::CdnCacheControl),
+        _ => None,
+    }
+}
+
+/// Whether the value of a targeted field lets a cache use a response without asking.
+fn lets_use(field: FreshBy, value: &[u8]) -> bool {
+    let value = trim_ows(value);
+    if field == FreshBy::XAccelExpires {
+        return value != b"0" && !value.eq_ignore_ascii_case(b"off");
+    }
+    let Some(directives) = Directives::of([value].into_iter()) else {
+        return true;
+    };
+    let refuses = directives.has("no-store")
+        || directives.has("bypass-cache")
+        || directives.has_unqualified("private")
+        || directives.has_unqualified("no-cache");
+    let lives = ["max-age", "s-maxage", "cache-maxage"]
+        .iter()
+        .any(|name| directives.seconds(name).is_some_and(|seconds| seconds > 0));
+    lives && !refuses
+}
+
+/// The Unix seconds of an HTTP date (RFC 9110 section 5.6.7). None for an invalid date, such as `0`.
+fn http_date(text: &[u8]) -> Option<u64> {
+    let at = httpdate::parse_http_date(std::str::from_utf8(text).ok()?).ok()?;
+    Some(at.duration_since(UNIX_EPOCH).ok()?.as_secs())
+}
+
+/// The directives of a field: each name, and the text of the whole directive.
+struct Directives<'a>(SmallVec<[(&'a [u8], &'a [u8]); 8]>);
+
+impl<'a> Directives<'a> {
+    /// The directives of a field's lines. None if a quoted string has no end: what follows its start is unknown.
+    fn of(lines: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
+        let mut all = SmallVec::new();
+        for line in lines {
+            let mut quotes = Quotes::default();
+            let items = line.split(|byte| !quotes.take(*byte) && *byte == b',');
+            all.extend(items.map(trim_ows).map(|text| {
+                let end = text.iter().position(|b| *b == b'=').unwrap_or(text.len());
+                (trim_ows(text.get(..end).unwrap_or_default()), text)
+            }));
+            if quotes.quoted {
+                return None;
+            }
+        }
+        Some(Directives(all))
+    }
+
+    fn named(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        let of_name = move |directive: &&(&[u8], &[u8])| directive.0.eq_ignore_ascii_case(name.as_bytes());
+        self.0.iter().filter(of_name).map(|(_, text)| *text)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.named(name).next().is_some()
+    }
+
+    /// Whether the directive is there without an argument. With one, `private` and `no-cache` cover single fields only.
+    fn has_unqualified(&self, name: &str) -> bool {
+        self.named(name).any(|text| !text.contains(&b'='))
+    }
+
+    /// The largest argument of a directive. An argument that is no number counts as 1.
+    fn seconds(&self, name: &str) -> Option<u64> {
+        self.named(name).map(seconds).max()
+    }
+}
+
+/// The number of `max-age=60`, `max-age="60"`, `max-age=60+30` or `max-age=1h`; 1 if the number cannot be read.
+fn seconds(directive: &[u8]) -> u64 {
+    let digits: SmallVec<[u8; 20]> = directive
+        .iter()
+        .skip_while(|b| **b != b'=')
+        .filter(|b| !b"=\" \t".contains(b))
+        .copied()
+        .collect();
+    let zeros = digits.iter().take_while(|b| **b == b'0').count();
+    match digits.get(zeros) {
+        None if zeros > 0 => 0,
+        _ => 1,
+    }
+}
+
+/// Tells bytes in quoted strings (RFC 9110 section 5.6.4) from others.
 #[derive(Default)]
 struct Quotes {
     quoted: bool,
@@ -49,7 +227,7 @@ struct Quotes {
 }
 
 impl Quotes {
-    /// Takes the next byte in, and says whether it stands in a quoted string.
+    /// Reads the next byte, and returns whether it is in a quoted string.
     fn take(&mut self, byte: u8) -> bool {
         let inside = self.quoted;
         if byte == b'"' && !self.escaped {
@@ -60,77 +238,146 @@ impl Quotes {
     }
 }
 
-/// Whether a quoted string has no end: what is said behind its start can't be told.
-fn is_unbalanced(line: &[u8]) -> bool {
-    let mut quotes = Quotes::default();
-    line.iter().for_each(|byte| {
-        quotes.take(*byte);
-    });
-    quotes.quoted
-}
-
-/// Splits at the commas that stand in no quoted string.
-fn directives(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut quotes = Quotes::default();
-    line.split(move |byte| !quotes.take(*byte) && *byte == b',')
-        .map(trim_ows)
-}
-
-/// Whether the argument is `=0`, `=00`, `="0"`.
-fn is_zero(argument: &[u8]) -> bool {
-    let mut digits = argument.iter().filter(|b| !b"=\" \t".contains(b)).peekable();
-    digits.peek().is_some() && digits.all(|b| *b == b'0')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
+    const CC: &str = "cache-control";
+    /// 2026-09-21T14:13:20Z.
+    const NOW: u64 = 1_790_000_000;
+
     #[test]
-    fn what_a_shared_cache_may_keep() {
+    fn each_response_has_its_cacheability() {
+        use Cacheability::{Fresh, Private, Revalidated};
+        use FreshBy::*;
+        let (past, future) = ("Thu, 01 Dec 1994 16:00:00 GMT", "Thu, 01 Dec 2044 16:00:00 GMT");
         for (headers, expected) in [
-            (&[][..], false),
-            (&[("cache-control", "public")], true),
-            (&[("cache-control", "PUBLIC, max-age=0")], true),
-            (&[("cache-control", "s-maxage=10")], true),
-            (&[("cache-control", "private, s-maxage=10")], true),
-            (&[("cache-control", "max-age=60")], true),
-            (&[("cache-control", "Max-Age=60")], true),
-            (&[("cache-control", "max-age=\"60\"")], true),
-            (&[("cache-control", "max-age=x")], true),
-            (&[("cache-control", "max-age")], true),
-            (&[("cache-control", "max-age=0")], false),
-            (&[("cache-control", "max-age=\"0\"")], false),
-            (&[("cache-control", "max-age=60, private")], false),
-            (&[("cache-control", "private,max-age=60")], false),
+            (&[][..], Revalidated),
+            (&[("last-modified", past)], Revalidated),
+            (&[("etag", "\"1\"")], Revalidated),
+            (&[(CC, "public")], Revalidated),
+            (&[(CC, "PUBLIC, max-age=0")], Revalidated),
+            (&[(CC, "max-age=0, must-revalidate")], Revalidated),
+            (&[(CC, "max-age=\"0\"")], Revalidated),
+            (&[(CC, "max-age = 0")], Revalidated),
+            (&[(CC, "s-maxage=0, max-age=60")], Revalidated),
+            (&[(CC, "no-cache")], Revalidated),
+            (&[(CC, "no-cache, max-age=60")], Revalidated),
+            (&[(CC, "no-cache"), ("expires", "0")], Revalidated),
+            (&[("expires", "0")], Revalidated),
+            (&[("expires", past)], Revalidated),
+            (&[("expires", future), (CC, "max-age=0")], Revalidated),
+            (&[("expires", future), ("date", future)], Revalidated),
+            (&[(CC, "private=\"x-a\"")], Revalidated),
+            (&[(CC, "publicity")], Revalidated),
+            (&[(CC, "private")], Private),
+            (&[(CC, "private, s-maxage=10")], Private),
+            (&[(CC, "private,max-age=60")], Private),
+            (&[(CC, "max-age=60"), (CC, "no-store")], Private),
+            (&[(CC, "no-cache, no-store, must-revalidate")], Private),
+            (&[("expires", future), (CC, "private")], Private),
+            (&[(CC, "ext=\"a\", private, max-age=60")], Private),
+            (&[(CC, "ext=\"\\\\\", private, max-age=60")], Private),
+            (&[("surrogate-control", "no-store"), (CC, "private")], Private),
+            (&[("x-accel-expires", "0"), (CC, "no-store")], Private),
+            (&[(CC, "s-maxage=31536000")], Fresh(SMaxage)),
+            (&[(CC, "s-maxage =60")], Fresh(SMaxage)),
+            (&[(CC, "s-maxage=1, stale-while-revalidate")], Fresh(SMaxage)),
+            (&[(CC, "max-age=60")], Fresh(MaxAge)),
+            (&[(CC, "Max-Age=60")], Fresh(MaxAge)),
+            (&[(CC, "max-age =60")], Fresh(MaxAge)),
+            (&[(CC, "max-age=\"60\"")], Fresh(MaxAge)),
+            (&[(CC, "max-age=x")], Fresh(MaxAge)),
+            (&[(CC, "max-age")], Fresh(MaxAge)),
+            (&[(CC, "max-age=060")], Fresh(MaxAge)),
+            (&[(CC, "public, max-age=31536000, immutable")], Fresh(MaxAge)),
+            (&[(CC, "max-age=60, private=\"x-a\"")], Fresh(MaxAge)),
+            (&[(CC, "max-age=60, no-cache=\"a, private, b\"")], Fresh(MaxAge)),
+            (&[(CC, "ext=\"\\\", private\", max-age=60")], Fresh(MaxAge)),
             (
-                &[("cache-control", "max-age=60"), ("cache-control", "no-store")],
-                false,
+                &[(CC, "max-age=0, stale-while-revalidate=60")],
+                Fresh(StaleWhileRevalidate),
             ),
-            (&[("cache-control", "max-age=60, private=\"x-a\"")], true),
-            (&[("expires", "Thu, 01 Dec 2044 16:00:00 GMT")], true),
-            (&[("expires", "0"), ("cache-control", "private")], false),
-            (&[("cache-control", "no-cache")], false),
-            (&[("cache-control", "no-cache, no-store, must-revalidate")], false),
-            (&[("cache-control", "publicity")], false),
-            (&[("cache-control", "no-cache, max-age=60")], true),
-            (&[("cache-control", "max-age =60")], true),
-            (&[("cache-control", "s-maxage =60")], true),
-            (&[("cache-control", "max-age = 0")], false),
             (
-                &[("cache-control", "max-age=60, no-cache=\"a, private, b\"")],
-                true,
+                &[(CC, "max-age=0, stale-while-revalidate=60, must-revalidate")],
+                Revalidated,
             ),
-            (&[("cache-control", "ext=\"\\\", private\", max-age=60")], true),
-            (&[("cache-control", "ext=\"a\", private, max-age=60")], false),
-            (&[("cache-control", "ext=\"a, private")], true),
-            (&[("cache-control", "a\\\", private\"b, max-age=60")], true),
-            (&[("cache-control", "ext=\"\\\\\", private, max-age=60")], false),
-            (&[("cache-control", "no-store=x, max-age=60")], false),
+            (&[("expires", future)], Fresh(Expires)),
+            (&[("expires", future), ("date", past)], Fresh(Expires)),
+            (&[(CC, "ext=\"a, private")], Fresh(Malformed)),
+            (&[(CC, "a\\\", private\"b, max-age=60")], Fresh(MaxAge)),
+            (
+                &[("cdn-cache-control", "max-age=60"), (CC, "private")],
+                Fresh(CdnCacheControl),
+            ),
+            (&[("cdn-cache-control", "max-age=0"), (CC, "private")], Private),
+            (
+                &[("cdn-cache-control", "no-store, max-age=60"), (CC, "private")],
+                Private,
+            ),
+            (
+                &[("vercel-cdn-cache-control", "s-maxage=9"), (CC, "no-store")],
+                Fresh(CdnCacheControl),
+            ),
+            (
+                &[("surrogate-control", "max-age=60+30, content=\"ESI/1.0\"")],
+                Fresh(SurrogateControl),
+            ),
+            (
+                &[("edge-control", "cache-maxage=60m"), (CC, "private")],
+                Fresh(EdgeControl),
+            ),
+            (
+                &[("x-accel-expires", "60"), (CC, "private")],
+                Fresh(XAccelExpires),
+            ),
+            (
+                &[("x-accel-expires", "@1790000060"), (CC, "private")],
+                Fresh(XAccelExpires),
+            ),
         ] {
-            assert_eq!(may_be_shared(headers), expected, "{headers:?}");
+            assert_eq!(of(headers, || NOW), expected, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_private_response_keeps_what_the_client_s_own_cache_may_do() {
+        for (headers, value, removed) in [
+            (&[][..], "private", &[][..]),
+            (&[(CC, "public, max-age=0")], "private, max-age=0", &[]),
+            (&[(CC, "no-cache")], "private, no-cache", &[]),
+            (
+                &[(CC, "s-maxage=9, stale-while-revalidate=5")],
+                "private, stale-while-revalidate=5",
+                &[],
+            ),
+            (
+                &[(CC, "public, max-age=60"), (CC, "immutable")],
+                "private, max-age=60, immutable",
+                &[],
+            ),
+            (&[(CC, "private=\"x-a\", Public")], "private", &[]),
+            (
+                &[(CC, "ext=\"a, b\",, max-age=1")],
+                "private, ext=\"a, b\", max-age=1",
+                &[],
+            ),
+            (&[(CC, "ext=\"a, private")], "private", &[]),
+            (
+                &[
+                    ("cdn-cache-control", "max-age=1"),
+                    ("surrogate-control", "a"),
+                    ("cdn-cache-control", "b"),
+                ],
+                "private",
+                &["cdn-cache-control", "surrogate-control"],
+            ),
+        ] {
+            let mut expected = Edits::from_iter([Edit::Replace(CC, Cow::Borrowed(value))]);
+            expected.extend(removed.iter().map(|name| Edit::Remove(name)));
+            assert_eq!(make_private(headers), expected, "{headers:?}");
         }
     }
 }

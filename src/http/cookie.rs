@@ -87,8 +87,12 @@ pub enum SameSite {
 /// A cookie's name and attributes, to which a response adds the value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CookieTemplate {
-    /// A token.
+    /// The cookie's name, a token.
     pub name: String,
+    /// The cookie's `SameSite`.
+    pub same_site: SameSite,
+    path: String,
+    domain: Option<String>,
     secure: Secure,
     attributes: String,
 }
@@ -145,9 +149,24 @@ impl CookieTemplate {
         }
         CookieTemplate {
             name,
+            same_site: given.same_site,
+            path: given.path.to_owned(),
+            domain: given.domain.map(str::to_owned),
             secure: given.secure,
             attributes,
         }
+    }
+
+    /// The cookie's `Path`.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The cookie's `Domain`, if it has one.
+    #[must_use]
+    pub fn domain(&self) -> Option<&str> {
+        self.domain.as_deref()
     }
 
     /// The `Set-Cookie` value that sets the cookie, for a client whose request came by `scheme`.
@@ -166,6 +185,25 @@ impl CookieTemplate {
             self.attributes,
             self.secured(scheme)
         )
+    }
+
+    /// The `Set-Cookie` values that expire cookies of the same name with another domain or path, which a browser may have
+    /// kept from an earlier configuration: those of the host itself and of its parent domains, at `/`.
+    pub fn expire_others<'a>(&'a self, host: &'a str, scheme: Scheme) -> impl Iterator<Item = String> + 'a {
+        let parents = std::iter::successors(Some(host), |host| Some(host.split_once('.')?.1));
+        // A browser refuses a domain of one label.
+        let domains = parents.filter(|domain| domain.contains('.') && !domain.starts_with('['));
+        let all = std::iter::once(None).chain(domains.map(Some));
+        let ours = (self.domain.as_deref(), self.path.as_str());
+        all.filter(move |domain| (*domain, "/") != ours)
+            .map(move |domain| {
+                let domain = domain.map_or_else(String::new, |domain| format!("; Domain={domain}"));
+                format!(
+                    "{}=; Max-Age=0; Path=/{domain}{}",
+                    self.name,
+                    self.secured(scheme)
+                )
+            })
     }
 
     fn secured(&self, scheme: Scheme) -> &'static str {
@@ -232,6 +270,40 @@ mod tests {
             let headers: Vec<_> = lines.iter().map(|line| ("cookie", line)).collect();
             assert_eq!(parse(headers.as_slice()).is_some(), expected);
         }
+    }
+
+    #[test]
+    fn other_cookies_of_the_name_are_expired() {
+        let of = |domain, path| {
+            let attributes = Attributes {
+                domain,
+                path,
+                ..Attributes::SESSION
+            };
+            CookieTemplate::new("p".into(), &attributes)
+        };
+        let expired = |template: CookieTemplate, host| -> Vec<String> {
+            template.expire_others(host, Scheme::Http).collect()
+        };
+        let (host, shop, parent) = (
+            "p=; Max-Age=0; Path=/".to_owned(),
+            "p=; Max-Age=0; Path=/; Domain=shop.example.com".to_owned(),
+            "p=; Max-Age=0; Path=/; Domain=example.com".to_owned(),
+        );
+        assert_eq!(
+            expired(of(None, "/"), "shop.example.com"),
+            [shop.clone(), parent.clone()]
+        );
+        assert_eq!(
+            expired(of(Some("example.com"), "/"), "shop.example.com"),
+            [host.clone(), shop.clone()]
+        );
+        assert_eq!(
+            expired(of(None, "/a"), "shop.example.com"),
+            [host.clone(), shop, parent]
+        );
+        assert_eq!(expired(of(None, "/a"), "localhost"), [host.clone()]);
+        assert_eq!(expired(of(None, "/a"), "[::1]"), [host]);
     }
 
     #[test]

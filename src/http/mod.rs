@@ -4,6 +4,7 @@ pub mod authority;
 pub mod cacheability;
 pub mod cookie;
 pub mod edit;
+pub mod fetch;
 pub mod header;
 pub mod multimap;
 pub mod origin;

@@ -9,6 +9,7 @@ use strum::VariantArray;
 
 use super::authority::normalized_host;
 use super::cookie::{self, Scheme};
+use super::fetch::{self, FetchKind};
 use super::header::{Headers, join};
 use super::multimap::Multimap;
 use crate::environment::{Claim, Environment};
@@ -27,6 +28,7 @@ pub struct Request<'h, H: ?Sized, E> {
     claims: RefCell<Vec<(String, Option<Rc<Claim>>)>>,
     client_address: OnceCell<Option<IpAddr>>,
     now: OnceCell<u64>,
+    fetch_kind: OnceCell<FetchKind>,
     exceeded: Cell<Limits>,
 }
 
@@ -91,15 +93,6 @@ impl Limits {
     }
 }
 
-/// What a browser does with a response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FetchMode {
-    /// The response becomes a part of a page: a script, an image, an API call.
-    SubResource,
-    /// The response becomes a page, or the client did not say.
-    Other,
-}
-
 impl<'h, H: Headers + ?Sized, E: Environment> Request<'h, H, E> {
     /// A request of these headers. A missing host counts as empty.
     #[must_use]
@@ -116,6 +109,7 @@ impl<'h, H: Headers + ?Sized, E: Environment> Request<'h, H, E> {
             claims: RefCell::default(),
             client_address: OnceCell::new(),
             now: OnceCell::new(),
+            fetch_kind: OnceCell::new(),
             exceeded: Cell::default(),
         }
     }
@@ -218,13 +212,10 @@ impl<'h, H: Headers + ?Sized, E: Environment> Request<'h, H, E> {
         self.exceeded.get()
     }
 
-    /// What a browser says that it will do with the response (W3C Fetch Metadata Request Headers).
+    /// What the client does with the response.
     #[must_use]
-    pub fn fetch_mode(&self) -> FetchMode {
-        match self.headers.first("sec-fetch-mode") {
-            Some(mode) if mode != b"navigate" && mode != b"nested-navigate" => FetchMode::SubResource,
-            _ => FetchMode::Other,
-        }
+    pub fn fetch_kind(&self) -> FetchKind {
+        *self.fetch_kind.get_or_init(|| fetch::kind(self.headers))
     }
 
     /// Whether this is a CORS preflight (Fetch standard): a browser sends it without cookies.

@@ -29,7 +29,7 @@ pub struct Override {
     pub header: Option<HeaderName>,
     /// The query parameter that asks. The path goes upstream without this parameter.
     pub query: Option<String>,
-    /// The session cookie that holds a token given by query.
+    /// The session cookie that holds what the query asked for.
     pub cookie: Option<CookieTemplate>,
     /// The requests that may ask by a bare name. None: only signed tokens count.
     pub allow: Option<Allow>,
@@ -51,7 +51,7 @@ pub struct Asked {
 /// A change of the override cookie.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CookieChange {
-    /// The cookie is set to this token, which was verified.
+    /// The cookie is set to this version's name or this token, which was verified.
     Set(String),
     /// The cookie is expired.
     Expire,
@@ -60,8 +60,8 @@ pub enum CookieChange {
 /// A version that a value asks for, and may.
 struct Grant {
     version: String,
-    /// The token, unless the value is a bare name.
-    token: Option<String>,
+    /// The version's name or the token, as the override cookie holds it.
+    value: String,
 }
 
 impl Override {
@@ -98,13 +98,10 @@ impl Override {
             };
         }
         if let Some(grant) = by_query.and_then(|value| self.grant(&value, app, request)) {
-            let is_held = |token: &String| held() == Some(token.as_bytes());
-            let token = grant
-                .token
-                .filter(|token| self.cookie.is_some() && !is_held(token));
+            let is_set = self.cookie.is_some() && held() != Some(grant.value.as_bytes());
             return Asked {
                 version: Some(grant.version),
-                cookie: token.map(CookieChange::Set),
+                cookie: is_set.then_some(CookieChange::Set(grant.value)),
                 denied: false,
             };
         }
@@ -133,14 +130,14 @@ impl Override {
             let allowed = self.allow.as_ref().is_some_and(|allow| allow.includes(request));
             return allowed.then(|| Grant {
                 version: asked.to_owned(),
-                token: None,
+                value: asked.to_owned(),
             });
         }
         let (token, seal) = Token::parse(asked)?;
         self.signing.as_ref()?.keys.verify(app, &token, &seal).ok()?;
         (token.expires > request.now()).then(|| Grant {
             version: token.version.to_owned(),
-            token: Some(token.encode(&seal)),
+            value: token.encode(&seal),
         })
     }
 

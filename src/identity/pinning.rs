@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::client_key::ClientKey;
+use super::client_key::{ClientKey, InitialSlot};
 use super::pin::{Pin, Rejection};
 use super::seal::Keys;
 use super::verified::{PinCache, VerifiedPin};
@@ -33,6 +33,13 @@ pub struct Pinning {
     pub query: Option<String>,
     /// What a client's slot is hashed from in place of a pin. The first key that the request has counts.
     pub keys: Vec<ClientKey>,
+    /// Where the first slot of a client without a pin comes from. The first item whose parts the request has counts. If none
+    /// does, the client draws a random slot.
+    pub initial: Vec<InitialSlot>,
+    /// Where a request carries the id of the build that its page came from.
+    pub build: Option<BuildId>,
+    /// What happens to a new pin on a response that a shared cache may use without asking.
+    pub cacheable: Cacheable,
     /// The keys that seal pins. With these, an unsealed pin is rejected.
     pub signing: Option<Arc<Signing>>,
 }
@@ -52,6 +59,24 @@ impl From<Keys> for Signing {
             cache: PinCache::default(),
         }
     }
+}
+
+/// Where a request carries a build id, as frameworks send it (Next.js: `?dpl=` and `x-deployment-id`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildId {
+    /// The request header.
+    pub header: Option<HeaderName>,
+    /// The query parameter.
+    pub query: Option<String>,
+}
+
+/// What happens to a new pin on a response that a shared cache may use without asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cacheable {
+    /// The response stays as it is, and the pin is withheld.
+    Withhold,
+    /// The response becomes `private` and carries the pin.
+    Private,
 }
 
 /// What a pin keeps.
@@ -196,6 +221,7 @@ mod tests {
                 state,
                 share: Share::NONE,
                 ramp: None,
+                builds: Vec::new(),
                 index,
             })
         };
@@ -213,6 +239,9 @@ mod tests {
             header: None,
             query: None,
             keys: Vec::new(),
+            initial: Vec::new(),
+            build: None,
+            cacheable: Cacheable::Withhold,
             signing: None,
         };
         for (pin, expected) in [
@@ -240,6 +269,7 @@ mod tests {
             state: State::Active,
             share: Share::ALL,
             ramp: None,
+            builds: Vec::new(),
             index: 0,
         });
         let keys = Keys::new(vec![Key::new("k1", &[7; 32]).unwrap()]).unwrap();
@@ -259,6 +289,9 @@ mod tests {
             header: None,
             query: None,
             keys: Vec::new(),
+            initial: Vec::new(),
+            build: None,
+            cacheable: Cacheable::Withhold,
             signing: Some(Arc::new(keys.into())),
         };
         (pinning, [version], value)

@@ -106,6 +106,7 @@ mod tests {
                 state: State::Active,
                 share: Share::NONE,
                 ramp: None,
+                builds: Vec::new(),
                 index: 0,
             }),
         }

@@ -22,6 +22,18 @@ pub enum Metric<'a> {
         /// [`Rejection::as_str`](crate::identity::pin::Rejection::as_str).
         cause: &'static str,
     },
+    /// Counts new pins that were not given.
+    PinsWithheld {
+        /// The app's name.
+        app: &'a str,
+        /// `cross-site`, or [`FreshBy::as_str`](crate::http::cacheability::FreshBy::as_str).
+        cause: &'static str,
+    },
+    /// Counts requests with a build id that no version has.
+    BuildsUnknown {
+        /// The app's name.
+        app: &'a str,
+    },
     /// Counts requests that exceeded a limit.
     LimitsExceeded {
         /// The app's name.
@@ -69,6 +81,10 @@ impl Metric<'_> {
             Metric::PinsRejected { app, cause } => {
                 tagged(&[("app", *app), ("cause", *cause)], "pins_rejected_total")
             }
+            Metric::PinsWithheld { app, cause } => {
+                tagged(&[("app", *app), ("cause", *cause)], "pins_withheld_total")
+            }
+            Metric::BuildsUnknown { app } => tagged(&[("app", *app)], "builds_unknown_total"),
             Metric::LimitsExceeded { app, cause } => {
                 tagged(&[("app", *app), ("cause", *cause)], "limits_exceeded_total")
             }
@@ -118,6 +134,17 @@ mod tests {
                     cause: "expired",
                 },
                 "pin_app=.=web-api;.;pin_cause=.=expired;.;pinion_pins_rejected_total",
+            ),
+            (
+                Metric::PinsWithheld {
+                    app,
+                    cause: "s-maxage",
+                },
+                "pin_app=.=web-api;.;pin_cause=.=s-maxage;.;pinion_pins_withheld_total",
+            ),
+            (
+                Metric::BuildsUnknown { app },
+                "pin_app=.=web-api;.;pinion_builds_unknown_total",
             ),
             (
                 Metric::LimitsExceeded { app, cause: "regex" },

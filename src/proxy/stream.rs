@@ -12,8 +12,10 @@ use super::headers::HostHeaders;
 use super::host;
 use super::metrics::Metric;
 use crate::app::Edge;
-use crate::config::{Config, Role};
+use crate::config::{Config, ProxyInfo, Role};
 use crate::decision::{self, Decision};
+use crate::environment::{Environment, SharedStore};
+use crate::http::cacheability::FreshBy;
 use crate::http::origin::{self, VIA_UPSTREAM};
 use crate::rollout::outlier::Change;
 use crate::workload::{MirrorOutcome, Workload};
@@ -38,6 +40,15 @@ impl ActiveConfig {
         if let Some(cause) = decision.rejection() {
             let cause = cause.as_str();
             host::count(&Metric::PinsRejected { app, cause });
+        }
+        if decision.withholds_pin {
+            host::count(&Metric::PinsWithheld {
+                app,
+                cause: "cross-site",
+            });
+        }
+        if decision.has_unknown_build() {
+            host::count(&Metric::BuildsUnknown { app });
         }
         for limit in decision.exceeded.iter() {
             let cause = limit.as_str();
@@ -106,9 +117,9 @@ impl HttpContext for Stream {
         }
         if self.explains {
             let headers = HostHeaders::response();
-            if let Some(edit) = decision::explanation(self.decision.as_ref(), &headers) {
-                headers.apply_one(&edit);
-            }
+            headers.apply(&decision::explanation(self.decision.as_ref(), &headers, || {
+                Proxy.now()
+            }));
         }
         Action::Continue
     }
@@ -126,13 +137,32 @@ fn respond(decision: &Decision) {
     if *code_details != *VIA_UPSTREAM {
         return;
     }
-    let stamp = decision::stamp(decision, &headers);
+    let stamp = decision::stamp(decision, &headers, || Proxy.now());
     headers.apply(&stamp.edits);
+    if let Some(by) = stamp.withheld {
+        report_withheld(&decision.app.name, by);
+    }
     if stamp.is_mismatch {
         host::count(&Metric::VersionMismatch {
             app: &decision.app.name,
             version: &decision.version.name,
         });
+    }
+}
+
+/// Counts a withheld pin, and warns of it at most once per app and hour.
+fn report_withheld(app: &str, by: FreshBy) {
+    let cause = by.as_str();
+    host::count(&Metric::PinsWithheld { app, cause });
+    let key = format!("pinion|{}|{app}|withheld", Proxy.plugin());
+    let hour = (Proxy.now() / 3600).to_le_bytes();
+    let (last, cas) = Proxy.get(&key).unzip();
+    // If another worker writes first, that worker warns.
+    if last.as_deref() != Some(&hour) && Proxy.compare_and_set(&key, &hour, cas).is_ok() {
+        warn!(
+            "{app}: a new pin is withheld, as {cause} lets shared caches give the response to other clients; \
+             clients without a pin may change version: send Cache-Control: private, or set pin.cacheable: private"
+        );
     }
 }
 

@@ -34,10 +34,23 @@ impl Slot {
     /// JavaScript and SQL can compute it too.
     #[must_use]
     pub fn of_key(app: &str, epoch: u32, key: &[u8]) -> Self {
-        let digest = Sha256::new()
-            .chain_update(format!("pinion1-slot|{app}|{epoch}|"))
-            .chain_update(key)
-            .finalize();
+        let prefix = format!("pinion1-slot|{app}|{epoch}|");
+        Slot::of_digest(Sha256::new().chain_update(prefix).chain_update(key))
+    }
+
+    /// The slot of a client without a pin: the first 52 bits of SHA-256 over
+    /// `pinion1-initial|APP|EPOCH|BUCKET|PART␀PART…`, modulo 100,000. BUCKET is `-` without a time bucket.
+    ///
+    /// No part contains a NUL, so no two inputs collide.
+    #[must_use]
+    pub fn of_parts(app: &str, epoch: u32, bucket: Option<u64>, parts: &[Vec<u8>]) -> Self {
+        let bucket = bucket.map_or_else(|| "-".to_owned(), |bucket| bucket.to_string());
+        let prefix = format!("pinion1-initial|{app}|{epoch}|{bucket}|");
+        Slot::of_digest(Sha256::new().chain_update(prefix).chain_update(parts.join(&0)))
+    }
+
+    fn of_digest(hash: Sha256) -> Self {
+        let digest = hash.finalize();
         let first = digest
             .iter()
             .take(8)
@@ -172,6 +185,29 @@ impl<V: Clone + PartialEq> Layout<V> {
     pub fn owner(&self, slot: Slot) -> &V {
         let run = self.runs.partition_point(|(end, _)| *end <= slot.0);
         self.runs.get(run).map_or(&self.stable, |(_, owner)| owner)
+    }
+
+    /// The slot that lies as far into an owner's slots as `slot` lies into all. None if the owner has none.
+    #[must_use]
+    pub fn slot_within(&self, owner: &V, slot: Slot) -> Option<Slot> {
+        let mut start = 0;
+        let mut own = Vec::new();
+        for (end, other) in &self.runs {
+            if other == owner {
+                own.push(start..*end);
+            }
+            start = *end;
+        }
+        let share: u32 = own.iter().map(|run| run.end - run.start).sum();
+        let mut left = (u64::from(slot.0) * u64::from(share) / u64::from(SLOTS)) as u32;
+        for run in own {
+            let length = run.end - run.start;
+            if left < length {
+                return Some(Slot(run.start + left));
+            }
+            left -= length;
+        }
+        None
     }
 
     /// The owner of what the others leave.

@@ -30,6 +30,8 @@ pub struct Version {
     pub share: Share,
     /// The change of its share over time.
     pub ramp: Option<Ramp>,
+    /// The ids of its builds, as a framework names them.
+    pub builds: Vec<String>,
     /// Its index in the app's list.
     pub index: usize,
 }

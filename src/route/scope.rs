@@ -66,6 +66,17 @@ impl HostPattern {
         })
     }
 
+    /// Whether a host can match both patterns.
+    #[must_use]
+    pub fn overlaps(&self, other: &HostPattern) -> bool {
+        use HostPattern::{Any, Exact, Suffix};
+        match (self, other) {
+            (Any, _) | (_, Any) => true,
+            (Exact(host), pattern) | (pattern, Exact(host)) => pattern.matches(host.as_bytes()),
+            (Suffix(a), Suffix(b)) => a.ends_with(b.as_str()) || b.ends_with(a.as_str()),
+        }
+    }
+
     /// Whether it names this normalized host.
     #[must_use]
     pub fn matches(&self, host: &[u8]) -> bool {

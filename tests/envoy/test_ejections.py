@@ -119,7 +119,7 @@ def test_a_failing_version_is_left_alone_tried_by_one_request_and_taken_back(bin
         assert await ask(returning, "shop") == "v1"
         said = re.findall(r"version v2 is (.*)", envoy.log())
         terms = [f"ejected for {BASE * i} s: too many consecutive errors" for i in (1, 2, 3)]
-        assert said[:3] == [*terms[:2], "back"]
+        assert said[:3] == [*terms[:2], "recovered"]
         assert said[3:] == terms[2:] or time.time() > back_at + BASE / 2
         for browser in (returning, newcomer, elsewhere):
             await browser.close()

@@ -62,7 +62,7 @@ REACHES = [
 ]  # fmt: skip
 """What must not bounce off Envoy, as then it would test nothing."""
 
-PIN = re.compile(r"pinion-(shop|deep)=v1~\d+~0~\d+; Path=/; Max-Age=86400; SameSite=Lax; HttpOnly(; Secure)?")
+PIN = re.compile(r"pinion-(shop|deep)=v1~\d+~0~\d+; Path=/; Max-Age=172800; SameSite=Lax; HttpOnly(; Secure)?")
 """All that an edge of these may set."""
 
 

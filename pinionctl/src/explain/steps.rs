@@ -37,6 +37,10 @@ fn write(out: &mut String, decision: &Decision, world: &World) -> fmt::Result {
             Step::Override => by_override(decision),
             Step::Inbound => by_inbound(decision),
             Step::Rule => by_rule(decision),
+            Step::Build => match by_build(decision) {
+                Some(line) => line,
+                None => continue,
+            },
             Step::Key => by_key(decision, world),
             Step::Pin => by_pin(decision, world),
         };
@@ -115,6 +119,22 @@ fn by_rule(decision: &Decision) -> String {
         StepResult::Passed(other) => other.as_str().to_owned(),
         StepResult::Unreached => UNREACHED.to_owned(),
     }
+}
+
+/// None if the app has no build ids.
+fn by_build(decision: &Decision) -> Option<String> {
+    decision.app.pinning.build.as_ref()?;
+    Some(match decision.trace.result(Step::Build) {
+        StepResult::Took(_) => format!("decides: the page's build is one of {}", decision.version),
+        StepResult::Passed(Why::Absent) => "the request has no build id".to_owned(),
+        StepResult::Passed(Why::Navigation) => "a navigation goes to no build".to_owned(),
+        StepResult::Passed(Why::Unknown) => "no version has this build".to_owned(),
+        StepResult::Passed(Why::Unshared) => {
+            "the version of this build has no share and does not drain".to_owned()
+        }
+        StepResult::Passed(other) => other.as_str().to_owned(),
+        StepResult::Unreached => UNREACHED.to_owned(),
+    })
 }
 
 fn by_key(decision: &Decision, world: &World) -> String {

@@ -72,7 +72,7 @@ impl Client {
             return false;
         }
         let response: [(&str, &[u8]); 1] = [(":status", b"200")];
-        let stamped = decision::stamp(decision, &response[..]);
+        let stamped = decision::stamp(decision, &response[..], || 0);
         let set = stamped.edits.iter().find_map(|edit| match edit {
             Edit::Append("set-cookie", value) => Some(value.split(';').next()?.to_owned()),
             _ => None,

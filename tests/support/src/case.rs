@@ -21,9 +21,13 @@ macro_rules! files {
 /// The case files, by name. Compiled in, so that they run where there is no file system.
 pub const FILES: &[(&str, &str)] = files![
     "apps.json",
+    "browsers.json",
+    "builds.json",
+    "caching.json",
     "claims.json",
     "explain.json",
     "inbound.json",
+    "initial.json",
     "mirror.json",
     "observe.json",
     "overrides.json",
