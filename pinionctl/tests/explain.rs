@@ -69,6 +69,7 @@ shop: version v2, shown as "2.0", at 2026-11-21T12:00:00Z
 to the request
   remove   x-mirrored
   set      x-app-version: v2
+  set      cookie: pinion-shop=v1~1795262400~0~20000
 to the response, if the upstream's is an empty 200
   set      x-app-version: 2.0
   set      cache-control: private

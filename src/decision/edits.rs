@@ -42,16 +42,38 @@ pub fn request_edits<'a, H: Headers + ?Sized>(
     {
         edits.push(Edit::Replace(":path", Cow::Owned(path.into_owned())));
     }
-    // The page's server hands the pin on to the page's parts. A new pin is not in the request's cookie yet.
-    if let Some(header) = &app.pinning.header
-        && let Some(pin) = decision
-            .client_state
-            .as_ref()
-            .and_then(|state| state.pin.as_deref())
-    {
-        edits.push(Edit::Replace(header.as_str(), Cow::Borrowed(pin)));
+    if let Some(pin) = decision.new_pin() {
+        // The page's server hands the pin on to the page's parts.
+        if let Some(header) = &app.pinning.header {
+            edits.push(Edit::Replace(header.as_str(), Cow::Borrowed(pin)));
+        }
+        if let Some(cookie) = &app.pinning.cookie {
+            edits.extend(with_cookie(headers, &cookie.name, pin));
+        }
     }
     edits
+}
+
+/// Adds a new pin to the request's cookies, as the client will send it from now on. So another gateway behind this one, or
+/// this gateway after an internal redirect, decides alike. None if the cookies are not UTF-8.
+fn with_cookie<'a, H: Headers + ?Sized>(headers: &H, name: &str, pin: &str) -> Option<Edit<'a>> {
+    // If the host gave no headers, there may be cookies that an edit would remove.
+    headers.all().next()?;
+    let mut cookies = String::new();
+    let is_other = |pair: &&str| pair.split('=').next().map(str::trim) != Some(name);
+    for line in headers.lines("cookie") {
+        let pairs = std::str::from_utf8(line).ok()?.split(';').map(str::trim);
+        for pair in pairs.filter(is_other) {
+            cookies.extend([pair, "; "]);
+        }
+    }
+    let is_first = headers.first("cookie").is_none();
+    cookies.extend([name, "=", pin]);
+    Some(if is_first {
+        Edit::Add("cookie", Cow::Owned(cookies))
+    } else {
+        Edit::Replace("cookie", Cow::Owned(cookies))
+    })
 }
 
 /// Removes the headers that no client may send, except the app's route header. Returns whether the route header is there.

@@ -85,6 +85,12 @@ impl Decision {
         self.app.mode == Mode::Observe
     }
 
+    /// The new pin for the client, if there is one.
+    #[must_use]
+    pub fn new_pin(&self) -> Option<&str> {
+        self.client_state.as_ref()?.pin.as_deref()
+    }
+
     /// Whether the request carries a build id that no version has.
     #[must_use]
     pub fn has_unknown_build(&self) -> bool {

@@ -13,7 +13,7 @@ use crate::http::fetch::{self, FetchKind};
 use crate::http::header::Headers;
 use crate::http::request::{Limit, Request};
 use crate::identity::overrides::Asked;
-use crate::identity::pin::Rejection;
+use crate::identity::pin::{Pin, Rejection};
 use crate::identity::pinning::{Expiry, Follow, Pinning, ValidPin};
 use crate::rollout::slots::{Layout, Share, Slot};
 use crate::rollout::version::{State, VersionRef};
@@ -301,6 +301,15 @@ fn pinned<H: Headers + ?Sized, E: Environment>(
     pin: &ValidPin,
     has_duplicates: bool,
 ) -> Selection {
+    if was_issued_before(pin, request) {
+        return Selection {
+            pin: Some(NewPin {
+                version: pin.version.clone(),
+                slot: pin.slot,
+            }),
+            ..Selection::of(&pin.version, Reason::Pin)
+        };
+    }
     let version = client_version(app, pin, request.now());
     let moves = version.index != pin.version.index;
     let past_half = app.pinning.renew && pin.age * 2 > u64::from(app.pinning.ttl);
@@ -322,6 +331,19 @@ fn pinned<H: Headers + ?Sized, E: Environment>(
         has_duplicates,
         ..Selection::of(&version, Reason::Pin)
     }
+}
+
+/// Whether this pin was issued before an internal redirect of the same request: the decision stays, and the client still needs
+/// the pin.
+fn was_issued_before<H: Headers + ?Sized, E: Environment>(
+    pin: &ValidPin,
+    request: &Request<'_, H, E>,
+) -> bool {
+    let Some(issued) = request.issued_pin() else {
+        return false;
+    };
+    Pin::parse(&issued)
+        .is_some_and(|(issued, _)| issued.slot == pin.slot && issued.version == pin.version.name)
 }
 
 /// The version that a returning client with this pin goes to by the app's shares alone: without an override, a rule or a

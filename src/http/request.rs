@@ -201,6 +201,14 @@ impl<'h, H: Headers + ?Sized, E: Environment> Request<'h, H, E> {
         self.environment.random()
     }
 
+    /// The pin that was issued for this request before an internal redirect. Envoy's router leaves the original URL in a
+    /// header, so that other requests cost nothing.
+    #[must_use]
+    pub fn issued_pin(&self) -> Option<Vec<u8>> {
+        self.headers.first("x-envoy-original-url")?;
+        self.environment.issued_pin()
+    }
+
     /// Records that a limit was exceeded.
     pub fn exceed(&self, limit: Limit) {
         self.exceeded.set(self.exceeded.get().with(limit));
