@@ -1,0 +1,8 @@
+"use server";
+
+import { BUILD } from "./build";
+
+/** The build whose server runs the action. */
+export async function order(count) {
+  return `${BUILD} took ${count}`;
+}

@@ -1,0 +1,1 @@
+export const BUILD = process.env.NEXT_PUBLIC_BUILD;

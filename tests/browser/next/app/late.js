@@ -1,0 +1,7 @@
+"use client";
+
+import { BUILD } from "./build";
+
+export default function Late() {
+  return <p id="late">{BUILD}</p>;
+}

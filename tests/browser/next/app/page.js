@@ -1,0 +1,15 @@
+import Link from "next/link";
+import { BUILD } from "./build";
+import Panel from "./panel";
+
+/** A static page: Next.js serves it with s-maxage. */
+export default function Page() {
+  return (
+    <main>
+      <h1 id="server">{BUILD}</h1>
+      <Panel />
+      <Link id="second" href="/second" prefetch={false}>second</Link>
+      <Link id="live" href="/live" prefetch={false}>live</Link>
+    </main>
+  );
+}

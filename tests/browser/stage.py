@@ -1,0 +1,372 @@
+"""What the browsers visit: an Envoy that speaks TLS, with Pinion in front of an app in two versions; and what they did.
+
+What happened is read from Envoy's access log and from the upstreams' own records, not from the browser.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import http.client
+import json
+import ssl
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+
+from harness import bootstrap as make
+from harness.envoy import NEWEST, Envoy, installed
+
+from .driver import SECONDS, Profile, Tab
+
+VERSIONS = "v1", "v2"
+
+OTHER_SITE = """<!doctype html>
+<title>another site</title>
+<link rel="icon" href="data:,">
+<body>
+<script>
+const target = new URLSearchParams(location.search).get("target");
+const post = () => {
+  const form = document.createElement("form");
+  Object.assign(form, {method: "post", action: target});
+  document.body.append(form);
+  form.submit();
+};
+const embed = () => new Promise((done) => {
+  const frame = document.createElement("iframe");
+  frame.onload = () => done(true);
+  frame.src = target;
+  document.body.append(frame);
+});
+</script>
+"""
+
+
+def shop(**changes: Any) -> dict:
+    """An app whose two versions have half of the clients each, with other fields."""
+    app = {
+        "name": "shop",
+        "hosts": ["shop.test", "*.shop.test"],
+        "versions": [{"name": "v1"}, {"name": "v2", "weight": 50}],
+        "stable": "v1",
+    }
+    return app | changes
+
+
+def weights(v1: dict, v2: dict) -> list[dict]:
+    """The list of the two versions with these fields."""
+    return [{"name": "v1", **v1}, {"name": "v2", **v2}]
+
+
+class Upstream(Protocol):
+    """One version of an app."""
+
+    port: int
+
+    def seen(self) -> list[dict]:
+        """All requests that came, as far as the upstream keeps a record."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """A request as Envoy's access log has it, with the version whose upstream answered it."""
+
+    at: str
+    host: str
+    method: str
+    path: str
+    code: int
+    version: str | None
+    reason: str | None
+    pins: str | None
+    """Set-Cookie lines of the answer."""
+    caching: str | None
+    """Its Cache-Control."""
+    cookie: str | None
+    mode: str | None
+    dest: str | None
+    purpose: str | None
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path} {self.code} {self.version} {self.reason} {self.mode}/{self.dest}"
+
+
+ACCESS_LOG = {
+    "id": "%REQ(X-REQUEST-ID)%",
+    "at": "%START_TIME(%s.%6f)%",
+    "host": "%REQ(:AUTHORITY)%",
+    "method": "%REQ(:METHOD)%",
+    "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
+    "code": "%RESPONSE_CODE%",
+    "cluster": "%UPSTREAM_CLUSTER%",
+    "reason": "%FILTER_STATE(wasm.pinion_reason:PLAIN)%",
+    "pins": "%RESP(SET-COOKIE)%",
+    "caching": "%RESP(CACHE-CONTROL)%",
+    "cookie": "%REQ(COOKIE)%",
+    "mode": "%REQ(SEC-FETCH-MODE)%",
+    "dest": "%REQ(SEC-FETCH-DEST)%",
+    "purpose": "%REQ(SEC-PURPOSE)%",
+}
+
+
+@dataclasses.dataclass(repr=False)
+class Load:
+    """What the load of a page, or of further parts of an open page, did."""
+
+    page: str
+    """The version of the page that the browser shows."""
+    requests: list[Request]
+
+    @property
+    def versions(self) -> set[str]:
+        return {self.page, *(request.version for request in self.requests if request.version)}
+
+    @property
+    def missing(self) -> list[Request]:
+        """What was answered with an error."""
+        return [request for request in self.requests if request.code >= 400]
+
+    @property
+    def whole(self) -> bool:
+        """Whether all came from one version, without an error."""
+        return len(self.versions) == 1 and not self.missing
+
+    def to(self, path: str) -> list[Request]:
+        """Requests whose path begins so."""
+        return [request for request in self.requests if request.path.startswith(path)]
+
+    def of(self, kind: str) -> list[Request]:
+        """Requests for a kind of part, by the names that the app's page gives them."""
+        begins = {
+            "chunk": "/assets/chunk", "data": "/api/data", "image": "/assets/picture", "worker": "/assets/worker",
+            "events": "/events", "socket": "/socket", "frame": "/frame?", "form": "/frame?form",
+        }  # fmt: skip
+        return self.to(begins[kind])
+
+    def __repr__(self) -> str:
+        lines = [f"a page of {self.page}, with", *(f"  {request}" for request in self.requests)]
+        return "\n".join(lines)
+
+
+class Stage:
+    """Envoy and two upstreams, ended with the block."""
+
+    def __init__(
+        self,
+        app: dict | list[dict],
+        upstreams: dict[str, Upstream],
+        certificate: tuple[Path, Path],
+        folder: Path,
+        *,
+        listeners: Callable[[Stage], list[dict]] | None = None,
+    ):
+        self.upstreams = upstreams
+        self.certificate = certificate
+        self.access_log = folder / "access.log"
+        self.configuration = folder / "pinion.yaml"
+        self.updates = 0
+        self._write(app, self.configuration)
+        clusters = [make.cluster(name, upstream.port) for name, upstream in upstreams.items()]
+        wanted = listeners(self) if listeners else [self.edge([self.agent(), self.pinion()])]
+        self.envoy = Envoy(
+            make.bootstrap(wanted, clusters), binary=installed(NEWEST), concurrency=2, free_ports=False
+        )
+        self.ports: dict[str, int] = {}
+
+    # What listeners are made of.
+
+    def pinion(self) -> dict:
+        """The filter, whose configuration `update` changes."""
+        return make.discovered(self.configuration)
+
+    def agent(self) -> dict:
+        """A filter that writes the client's host into its `user-agent`.
+
+        All clients of this machine have one address and one agent. Here they stand for clients that don't, and each
+        has a host of its own.
+        """
+        value = {"key": "user-agent", "value": "%REQ(USER-AGENT)% of %REQ(:AUTHORITY)%"}
+        mutation = {"append": {"header": value, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}}
+        config = {
+            "@type": f"{make.TYPE}.extensions.filters.http.header_mutation.v3.HeaderMutation",
+            "mutations": {"request_mutations": [mutation]},
+        }
+        return {"name": "agent", "typed_config": config}
+
+    def routes(self) -> list[dict]:
+        """Another site, and each version by its header."""
+        elsewhere = {
+            "match": {"prefix": "/", "headers": [{"name": ":authority", "string_match": {"contains": "pay.test"}}]},
+            "direct_response": {"status": 200, "body": {"inline_string": OTHER_SITE}},
+            "response_headers_to_add": [{"header": {"key": "content-type", "value": "text/html"}}],
+        }
+        return [elsewhere, *(make.to(name, x_app_version=name) for name in self.upstreams)]
+
+    def edge(self, filters: list[dict], routes: list[dict] | None = None, *, log: bool = True, **manager: Any) -> dict:
+        """A listener that speaks TLS, HTTP/2 and HTTP/1.1."""
+        listener = self.plain("edge", filters, routes, log=log, **manager)
+        chain, key = self.certificate
+        context = {
+            "tls_certificates": [{"certificate_chain": {"filename": str(chain)}, "private_key": {"filename": str(key)}}],
+            "alpn_protocols": ["h2", "http/1.1"],
+        }
+        tls = f"{make.TYPE}.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
+        listener["filter_chains"][0]["transport_socket"] = {
+            "name": "envoy.transport_sockets.tls",
+            "typed_config": {"@type": tls, "common_tls_context": context},
+        }
+        return listener
+
+    def plain(
+        self, name: str, filters: list[dict], routes: list[dict] | None = None, *, log: bool = True, **manager: Any
+    ) -> dict:
+        """A listener without TLS."""
+        file = {
+            "@type": f"{make.TYPE}.extensions.access_loggers.file.v3.FileAccessLog",
+            "path": str(self.access_log),
+            "log_format": {"json_format": ACCESS_LOG},
+        }
+        logs = [{"name": "file", "typed_config": file}] if log else []
+        more = {"access_log": logs, "use_remote_address": True, **manager}
+        more["upgrade_configs"] = [{"upgrade_type": "websocket"}]
+        return make.listener(name, filters, self.routes() if routes is None else routes, **more)
+
+    # Its life.
+
+    def __enter__(self) -> Stage:
+        self.envoy.__enter__()
+        self.ports = self.envoy.ports()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.envoy.__exit__()
+
+    @property
+    def port(self) -> int:
+        return self.ports["edge"]
+
+    def _write(self, app: dict | list[dict], path: Path) -> dict:
+        """Writes the configuration, in which labels are the number of the update."""
+        apps = copy.deepcopy(app if isinstance(app, list) else [app])
+        for one in apps:
+            one["responseHeader"] = "x-update"
+            for version in one["versions"]:
+                version["label"] = str(self.updates)
+        resources = make.resource({"apps": apps, "accessLog": True})
+        path.write_text(yaml.safe_dump(resources))
+        return resources
+
+    def update(self, app: dict | list[dict]) -> None:
+        """Changes the configuration, and waits until both workers have it."""
+        self.updates += 1
+        self.envoy.update(self._write(app, self.configuration.with_suffix(".next")))
+        until, held = time.monotonic() + SECONDS, 0
+        # Each request is a connection of its own, which goes to one of two workers.
+        while held < 12:
+            held = held + 1 if self.probe() == str(self.updates) else 0
+            assert time.monotonic() < until, f"the update did not come:\n{self.envoy.log()[-3000:]}"
+
+    def probe(self, path: str = "/api/probe", host: str = "probe.shop.test") -> str | None:
+        """The label that a request without a browser gets."""
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=SECONDS, context=context)
+        try:
+            connection.request("GET", path, headers={"host": host})
+            response = connection.getresponse()
+            response.read()
+            return response.getheader("x-update")
+        finally:
+            connection.close()
+
+    # What happened.
+
+    def requests(self, host: str) -> list[Request]:
+        """All requests of a host that are over, once the access log has all that reached the upstreams."""
+        until = time.monotonic() + SECONDS
+        while True:
+            # A line is written within 50 ms from the end of its request.
+            time.sleep(0.07)
+            records = self._records(host)
+            lines = self._lines(host)
+            logged = {line["id"] for line in lines}
+            if all(record in logged for record in records):
+                break
+            missing = [record for name, record in records.items() if name not in logged]
+            assert time.monotonic() < until, f"the access log lacks {missing}"
+        fields = [field.name for field in dataclasses.fields(Request)]
+        found = []
+        for line in lines:
+            record = records.get(line["id"])
+            version = record["version"] if record else self._version(line)
+            if record and "status" in record and record["status"] != 101:
+                assert line["cluster"] == record["version"], f"Envoy and the upstream differ: {line} {record}"
+            found.append(Request(**{name: line.get(name) for name in fields if name != "version"}, version=version))
+        return sorted(found, key=lambda request: request.at)
+
+    def _version(self, line: dict) -> str | None:
+        """The version of an upstream that keeps no record."""
+        return line["cluster"] if line["cluster"] in self.upstreams else None
+
+    def _records(self, host: str) -> dict[str, dict]:
+        return {
+            record["id"]: record
+            for upstream in self.upstreams.values()
+            for record in upstream.seen()
+            if record["headers"].get("host") == host
+        }
+
+    def _lines(self, host: str) -> list[dict]:
+        if not self.access_log.exists():
+            return []
+        # The last line may not be written to its end.
+        whole = self.access_log.read_text().rpartition("\n")[0].splitlines()
+        return [line for line in map(json.loads, whole) if line["host"] == host]
+
+
+class Client:
+    """A user of one browser, at a host of its own, which tells its requests from those of others."""
+
+    def __init__(self, stage: Stage, profile: Profile, name: str):
+        self.stage = stage
+        self.profile = profile
+        self.host = f"{name}.shop.test:{stage.port}"
+        self.tab = profile.tab()
+        self._before = 0
+
+    def url(self, path: str = "/") -> str:
+        return f"https://{self.host}{path}"
+
+    def since(self) -> list[Request]:
+        """The requests since this was asked last."""
+        requests = self.stage.requests(self.host)
+        fresh, self._before = requests[self._before :], len(requests)
+        return fresh
+
+    def load(self, tab: Tab | None = None) -> Load:
+        """What was requested since the last load, with the version of the page that the tab shows."""
+        return Load((tab or self.tab).value("version"), self.since())
+
+    def open(self, path: str = "/") -> Load:
+        """Types the address of a page, and waits for all its parts."""
+        self.tab.open(self.url(path))
+        self.tab.value("parts")
+        return self.load()
+
+    def more(self, name: str, *kinds: str) -> Load:
+        """Loads further parts of the open page: of these kinds, or of all."""
+        wanted = json.dumps(kinds) if kinds else "undefined"
+        self.tab.value(f"more({json.dumps(name)}, {wanted})")
+        return self.load()
+
+    def pin(self) -> dict | None:
+        """The pin's cookie, as the browser keeps it."""
+        host = self.host.partition(":")[0]
+        for cookie in self.profile.cookies():
+            if cookie["name"] == "pinion-shop" and host.endswith(cookie["domain"].lstrip(".")):
+                return cookie
+        return None
