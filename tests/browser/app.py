@@ -5,7 +5,7 @@
 It prints its port once it listens. Bundles have the version's hash in their names, and the other version has no such
 file. The first label of the host, up to its last dash, names the caching headers of its pages (`KINDS`).
 
-`/__seen` lists the requests that came before, `/__fail?status=503` gives all later answers that status, and
+`/__seen?HOST` lists the requests for a host that came before, `/__fail?status=503` gives all later answers that status, and
 `/__fail?status=0` ends that.
 """
 
@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import collections
 import hashlib
 import json
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 
@@ -117,10 +117,11 @@ const speculate = (rules) => {
 const post = () => document.forms[0].submit();
 const loaded = happened(window, "load");
 const parts = loaded.then(() => more("first"));
+/** Installs the service worker, and waits until the page is under its control. */
 const serviceWorker = async () => {
+  const controlled = new Promise((done) => navigator.serviceWorker.addEventListener("controllerchange", done));
   await navigator.serviceWorker.register("/sw.js");
-  await navigator.serviceWorker.ready;
-  return navigator.serviceWorker.controller !== null;
+  await controlled;
 };
 </script>
 <script type="module" src="/assets/main.BUILD.js"></script>
@@ -159,7 +160,7 @@ PICTURE = '<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>\n'
 class App:
     def __init__(self, version: str):
         self.version = version
-        self.seen: list[dict] = []
+        self.seen: dict[str, list[dict]] = collections.defaultdict(list)
         self.status = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -186,31 +187,28 @@ class App:
             body = json.dumps(self._control(target)).encode()
             self._write(writer, 200, [("content-type", TYPES["json"])], body)
             return True
-        record = {"id": headers.get("x-request-id"), "method": method, "target": target, "headers": headers}
-        self.seen.append(record | {"version": self.version, "at": time.time()})
+        record = {"id": headers.get("x-request-id"), "version": self.version, "target": target}
+        self.seen[headers.get("host", "")].append(record)
         if self.status:
-            self._note(self.status)
+            record["status"] = self.status
             self._write(writer, self.status, [], b"failing")
             return True
         path = target.partition("?")[0]
         if path == "/socket" and headers.get("upgrade", "").lower() == "websocket":
-            self._note(101)
+            record["status"] = 101
             await self._socket(headers["sec-websocket-key"], reader, writer)
             return False
         status, lines, body = self._answer(path, headers)
-        self._note(status)
+        record["status"] = status
         self._write(writer, status, lines, b"" if method == "HEAD" else body)
         await writer.drain()
         return True
-
-    def _note(self, status: int) -> None:
-        self.seen[-1]["status"] = status
 
     def _control(self, target: str) -> list[dict]:
         if target.startswith("/__fail?status="):
             self.status = int(target.partition("=")[2])
             return []
-        return self.seen
+        return self.seen.get(target.partition("?")[2], [])
 
     def _write(self, writer: asyncio.StreamWriter, status: int, lines: list[tuple[str, str]], body: bytes) -> None:
         told = [f"HTTP/1.1 {status} Said"]
@@ -294,9 +292,9 @@ class AppProcess:
         self.port = int(line)
         return self
 
-    def seen(self) -> list[dict]:
-        """All requests that came."""
-        return self._told("seen")
+    def seen(self, host: str) -> list[dict]:
+        """The requests for a host that came: id, version, target, status."""
+        return self._told(f"seen?{host}")
 
     def fail(self, status: int) -> None:
         """Has it answer with that status from now on; 0 ends it."""

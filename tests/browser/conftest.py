@@ -10,6 +10,8 @@ from harness.envoy import ROOT
 
 from . import certificates, driver
 from .app import AppProcess
+from .journeys import Measured, journey
+from .next_app import NextProcess
 from .stage import VERSIONS, Client, Stage
 from .table import TABLE
 
@@ -44,6 +46,13 @@ def app():
     """The app's two versions."""
     with contextlib.ExitStack() as stack:
         yield {version: stack.enter_context(AppProcess(version)) for version in VERSIONS}
+
+
+@pytest.fixture(scope="session")
+def builds():
+    """The two builds of the Next.js app."""
+    with contextlib.ExitStack() as stack:
+        yield {version: stack.enter_context(NextProcess(version)) for version in VERSIONS}
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +96,28 @@ def clients(browser):
             return Client(stage, profile, f"{kind}-{next(NUMBERS)}")
 
         yield make
+
+
+CLIENTS = 3
+"""How many clients come for each kind of page. A page has some fifteen parts, so that none is whole by luck."""
+
+
+@pytest.fixture(scope="module")
+def measure(module_stage, clients):
+    """Has clients come and return around a swap, once for each set of arguments, and adds what they met to the table."""
+    known: dict[tuple[str, str], dict[str, Measured]] = {}
+
+    def measured(kinds: list[str], config: dict, swap: str, swapped: dict, browser: str, note: str = "", path: str = "/"):
+        client = browser + note
+        if (client, swap) not in known:
+            stage = module_stage(config)
+            groups = {kind: [clients(stage, kind, browser) for _ in range(CLIENTS)] for kind in kinds}
+            known[client, swap] = journey(groups, lambda: stage.update(swapped), path)
+            for kind, met in known[client, swap].items():
+                met.note(kind, client, swap)
+        return known[client, swap]
+
+    return measured
 
 
 @pytest.hookimpl(wrapper=True)

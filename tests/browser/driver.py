@@ -31,8 +31,10 @@ SECONDS = 30
 START_SECONDS = 60
 """How long a browser may take to start on a busy machine."""
 
-NAMES = "shop.test", "pay.test"
+NAMES = "shop.test", "pay.test", "bare.test"
 """Sites that lie on this machine, with all hosts below them."""
+BARE = "bare.test"
+"""Of these, the site for which Chromium takes and sends no cookies."""
 
 
 class BrowserFailed(Exception):
@@ -139,7 +141,9 @@ class Chromium(Browser):
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
             f"--user-data-dir={self.home / 'profile'}", f"--host-resolver-rules={rules},MAP * ~NOTFOUND",
         ]  # fmt: skip
-        options = {"binary": shutil.which("chromium"), "args": arguments}
+        blocked = {f"[*.]{BARE},*": {"setting": 2}}
+        preferences = {"profile": {"content_settings": {"exceptions": {"cookies": blocked}}}}
+        options = {"binary": shutil.which("chromium"), "args": arguments, "prefs": preferences}
         wanted = {"alwaysMatch": {"webSocketUrl": True, "goog:chromeOptions": options}}
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}/session",
@@ -262,6 +266,11 @@ class Tab:
             if time.monotonic() > until:
                 raise BrowserFailed(f"it did not come: {script}")
             time.sleep(0.05)
+
+    def frames(self) -> list[Tab]:
+        """The frames of the page, as tabs."""
+        tree = self._session.do("browsingContext.getTree", root=self._context)["contexts"][0]
+        return [Tab(self._session, child["context"]) for child in tree["children"]]
 
     def close(self) -> None:
         self._session.do("browsingContext.close", context=self._context)

@@ -5,6 +5,7 @@ What happened is read from Envoy's access log and from the upstreams' own record
 
 from __future__ import annotations
 
+import collections
 import copy
 import dataclasses
 import http.client
@@ -67,8 +68,8 @@ class Upstream(Protocol):
 
     port: int
 
-    def seen(self) -> list[dict]:
-        """All requests that came, as far as the upstream keeps a record."""
+    def seen(self, host: str) -> list[dict]:
+        """The requests for a host that came, as far as the upstream keeps a record."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,6 +169,8 @@ class Stage:
         self.certificate = certificate
         self.access_log = folder / "access.log"
         self.configuration = folder / "pinion.yaml"
+        self._read = 0
+        self._logged: dict[str, list[dict]] = collections.defaultdict(list)
         self.updates = 0
         self._write(app, self.configuration)
         clusters = [make.cluster(name, upstream.port) for name, upstream in upstreams.items()]
@@ -250,12 +253,12 @@ class Stage:
         return self.ports["edge"]
 
     def _write(self, app: dict | list[dict], path: Path) -> dict:
-        """Writes the configuration, in which labels are the number of the update."""
+        """Writes the configuration, in which each label ends with the number of the update."""
         apps = copy.deepcopy(app if isinstance(app, list) else [app])
         for one in apps:
             one["responseHeader"] = "x-update"
             for version in one["versions"]:
-                version["label"] = str(self.updates)
+                version["label"] = f"{version['name']} {self.updates}"
         resources = make.resource({"apps": apps, "accessLog": True})
         path.write_text(yaml.safe_dump(resources))
         return resources
@@ -267,11 +270,11 @@ class Stage:
         until, held = time.monotonic() + SECONDS, 0
         # Each request is a connection of its own, which goes to one of two workers.
         while held < 12:
-            held = held + 1 if self.probe() == str(self.updates) else 0
+            held = held + 1 if self.probe().endswith(f" {self.updates}") else 0
             assert time.monotonic() < until, f"the update did not come:\n{self.envoy.log()[-3000:]}"
 
-    def probe(self, path: str = "/api/probe", host: str = "probe.shop.test") -> str | None:
-        """The label that a request without a browser gets."""
+    def probe(self, path: str = "/api/probe", host: str = "probe.shop.test") -> str:
+        """The label of the version that a request without a browser gets: `v2 0` in the first configuration."""
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=SECONDS, context=context)
@@ -279,53 +282,47 @@ class Stage:
             connection.request("GET", path, headers={"host": host})
             response = connection.getresponse()
             response.read()
-            return response.getheader("x-update")
+            return response.getheader("x-update", "")
         finally:
             connection.close()
 
     # What happened.
 
+    def settle(self) -> None:
+        """Waits until Envoy has written a line for what is over: Envoy writes every 50 ms."""
+        time.sleep(0.07)
+
     def requests(self, host: str) -> list[Request]:
         """All requests of a host that are over, once the access log has all that reached the upstreams."""
         until = time.monotonic() + SECONDS
         while True:
-            # A line is written within 50 ms from the end of its request.
-            time.sleep(0.07)
-            records = self._records(host)
+            seen = {record["id"]: record for upstream in self.upstreams.values() for record in upstream.seen(host)}
             lines = self._lines(host)
-            logged = {line["id"] for line in lines}
-            if all(record in logged for record in records):
-                break
-            missing = [record for name, record in records.items() if name not in logged]
-            assert time.monotonic() < until, f"the access log lacks {missing}"
-        fields = [field.name for field in dataclasses.fields(Request)]
-        found = []
-        for line in lines:
-            record = records.get(line["id"])
-            version = record["version"] if record else self._version(line)
-            if record and "status" in record and record["status"] != 101:
-                assert line["cluster"] == record["version"], f"Envoy and the upstream differ: {line} {record}"
-            found.append(Request(**{name: line.get(name) for name in fields if name != "version"}, version=version))
-        return sorted(found, key=lambda request: request.at)
+            missing = seen.keys() - {line["id"] for line in lines}
+            if not missing:
+                return sorted((self._request(line, seen) for line in lines), key=lambda request: request.at)
+            assert time.monotonic() < until, f"the access log lacks {[seen[name] for name in missing]}"
+            time.sleep(0.02)
 
-    def _version(self, line: dict) -> str | None:
-        """The version of an upstream that keeps no record."""
-        return line["cluster"] if line["cluster"] in self.upstreams else None
-
-    def _records(self, host: str) -> dict[str, dict]:
-        return {
-            record["id"]: record
-            for upstream in self.upstreams.values()
-            for record in upstream.seen()
-            if record["headers"].get("host") == host
-        }
+    def _request(self, line: dict, seen: dict[str, dict]) -> Request:
+        record = seen.get(line["id"])
+        # Some upstreams keep no record.
+        version = line["cluster"] if line["cluster"] in self.upstreams else None
+        assert record is None or record["version"] == version, f"Envoy and the upstream differ: {line} {record}"
+        names = {field.name for field in dataclasses.fields(Request)} - {"version"}
+        return Request(version=version, **{name: line.get(name) for name in names})
 
     def _lines(self, host: str) -> list[dict]:
-        if not self.access_log.exists():
-            return []
-        # The last line may not be written to its end.
-        whole = self.access_log.read_text().rpartition("\n")[0].splitlines()
-        return [line for line in map(json.loads, whole) if line["host"] == host]
+        """The lines of the access log for a host."""
+        if self.access_log.exists():
+            with self.access_log.open() as log:
+                log.seek(self._read)
+                # The last line may not be written to its end yet.
+                whole, end, _ = log.read().rpartition("\n")
+            self._read += len((whole + end).encode())
+            for line in map(json.loads, whole.splitlines()):
+                self._logged[line["host"]].append(line)
+        return self._logged[host]
 
 
 class Client:
@@ -342,25 +339,27 @@ class Client:
         return f"https://{self.host}{path}"
 
     def since(self) -> list[Request]:
-        """The requests since this was asked last."""
+        """The requests since this was asked last, of those that the access log has."""
         requests = self.stage.requests(self.host)
         fresh, self._before = requests[self._before :], len(requests)
         return fresh
 
-    def load(self, tab: Tab | None = None) -> Load:
+    def load(self) -> Load:
         """What was requested since the last load, with the version of the page that the tab shows."""
-        return Load((tab or self.tab).value("version"), self.since())
+        return Load(self.tab.value("version"), self.since())
 
     def open(self, path: str = "/") -> Load:
         """Types the address of a page, and waits for all its parts."""
         self.tab.open(self.url(path))
         self.tab.value("parts")
+        self.stage.settle()
         return self.load()
 
     def more(self, name: str, *kinds: str) -> Load:
         """Loads further parts of the open page: of these kinds, or of all."""
         wanted = json.dumps(kinds) if kinds else "undefined"
         self.tab.value(f"more({json.dumps(name)}, {wanted})")
+        self.stage.settle()
         return self.load()
 
     def pin(self) -> dict | None:

@@ -1,8 +1,6 @@
 "use server";
 
-import { BUILD } from "./build";
-
 /** The build whose server runs the action. */
 export async function order(count) {
-  return `${BUILD} took ${count}`;
+  return `${process.env.NEXT_PUBLIC_BUILD} took ${count}`;
 }

@@ -1,7 +1,5 @@
 "use client";
 
-import { BUILD } from "./build";
-
 export default function Late() {
-  return <p id="late">{BUILD}</p>;
+  return <p id="late">{process.env.NEXT_PUBLIC_BUILD}</p>;
 }

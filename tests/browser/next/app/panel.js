@@ -3,7 +3,6 @@
 import dynamic from "next/dynamic";
 import { useState } from "react";
 import { order } from "./actions";
-import { BUILD } from "./build";
 
 const Late = dynamic(() => import("./late"), { ssr: false });
 
@@ -13,7 +12,7 @@ export default function Panel() {
   const [ordered, setOrdered] = useState("");
   return (
     <>
-      <p id="client">{BUILD}</p>
+      <p id="client">{process.env.NEXT_PUBLIC_BUILD}</p>
       <button id="more" onClick={() => setLate(true)}>more</button>
       <button
         id="order"

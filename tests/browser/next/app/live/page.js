@@ -1,5 +1,4 @@
 import Link from "next/link";
-import { BUILD } from "../build";
 
 export const dynamic = "force-dynamic";
 
@@ -7,7 +6,7 @@ export const dynamic = "force-dynamic";
 export default function Page() {
   return (
     <main>
-      <h1 id="live-server">{BUILD}</h1>
+      <h1 id="server">{process.env.NEXT_PUBLIC_BUILD}</h1>
       <Link id="home" href="/" prefetch={false}>home</Link>
     </main>
   );

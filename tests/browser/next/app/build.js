@@ -1,1 +1,0 @@
-export const BUILD = process.env.NEXT_PUBLIC_BUILD;
