@@ -31,11 +31,19 @@ KINDS: dict[str, list[tuple[str, str]]] = {
     "no-cache": [("cache-control", "no-cache")],
     "express": [("cache-control", "public, max-age=0"), ("etag", 'W/"{version}"'), ("last-modified", "{built}")],
     "nextjs": [("cache-control", "s-maxage=31536000")],
+    "etag": [("cache-control", "no-cache"), ("etag", '"{version}"')],
     "never": [("cache-control", "private, no-cache, no-store, max-age=0")],
     "modified": [("last-modified", "{built}")],
     "expired": [("cache-control", "no-cache"), ("expires", "0")],
+    "cdn": [("cache-control", "no-cache"), ("cdn-cache-control", "max-age=600")],
+    "surrogate": [("cache-control", "no-cache"), ("surrogate-control", "max-age=600")],
+    "edge": [("cache-control", "no-cache"), ("edge-control", "max-age=600")],
+    "accel": [("cache-control", "no-cache"), ("x-accel-expires", "600")],
 }
 """The caching headers of pages, by the name that a host begins with."""
+
+MOVED = {"/moved": "/arrived", "/paid": "/thanks"}
+"""Where a redirect from a path leads."""
 
 FOREVER = ("cache-control", "public, max-age=31536000, immutable")
 UNKEPT = ("cache-control", "no-store")
@@ -149,7 +157,10 @@ addEventListener("install", (event) => {
   event.waitUntil(caches.open("VERSION").then((cache) => cache.add("/assets/precache.BUILD.js")));
 });
 addEventListener("activate", (event) => event.waitUntil(clients.claim()));
-addEventListener("fetch", (event) => event.respondWith(fetch(event.request)));
+addEventListener("fetch", (event) => {
+  // Fetched from here, a frame would carry the very headers of a page: `navigate` and `empty`.
+  if (event.request.destination !== "iframe") event.respondWith(fetch(event.request));
+});
 """
 
 SCRIPT = 'const version = "VERSION";\n'
@@ -225,8 +236,8 @@ class App:
         if path == "/sw.js":
             lines = [("content-type", TYPES["js"]), ("cache-control", "no-cache")]
             return 200, lines, self._fill(SERVICE_WORKER, path)
-        if path == "/moved":
-            return 302, [("location", f"https://{headers['host']}/arrived")], b""
+        if path in MOVED:
+            return 303 if path == "/paid" else 302, [("location", f"https://{headers['host']}{MOVED[path]}")], b""
         if path.startswith("/assets/"):
             return self._asset(path)
         return self._page(path, headers)

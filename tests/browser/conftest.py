@@ -86,14 +86,31 @@ def stage(request, app, issued, tmp_path):
 NUMBERS = itertools.count(1)
 
 
-@pytest.fixture(scope="module")
-def clients(browser):
-    """Makes clients, which end with the module: of a browser, for pages with this kind of caching headers."""
+@pytest.fixture(scope="session")
+def shared(browser):
+    """Gives the profile of a browser that most clients share. They don't meet in it, as each has a host of its own."""
+    with contextlib.ExitStack() as stack:
+        made: dict[str, driver.Profile] = {}
+
+        def given(name: str) -> driver.Profile:
+            if name not in made:
+                made[name] = stack.enter_context(browser(name).profile())
+            return made[name]
+
+        yield given
+
+
+@pytest.fixture
+def clients(browser, shared):
+    """Makes clients, which end with the test: of a browser, for pages with this kind of caching headers.
+
+    A client that is `alone` has a profile of its own: its cookies may have a Domain.
+    """
     with contextlib.ExitStack() as stack:
 
-        def make(stage: Stage, kind: str = "never", name: str = "Chromium") -> Client:
-            profile = stack.enter_context(browser(name).profile())
-            return Client(stage, profile, f"{kind}-{next(NUMBERS)}")
+        def make(stage: Stage, kind: str = "never", name: str = "Chromium", *, alone: bool = False, **where) -> Client:
+            profile = stack.enter_context(browser(name).profile()) if alone else shared(name)
+            return stack.enter_context(Client(stage, profile, f"{kind}-{next(NUMBERS)}", **where))
 
         yield make
 
@@ -103,16 +120,21 @@ CLIENTS = 3
 
 
 @pytest.fixture(scope="module")
-def measure(module_stage, clients):
+def measure(module_stage, shared):
     """Has clients come and return around a swap, once for each set of arguments, and adds what they met to the table."""
     known: dict[tuple[str, str], dict[str, Measured]] = {}
 
-    def measured(kinds: list[str], config: dict, swap: str, swapped: dict, browser: str, note: str = "", path: str = "/"):
-        client = browser + note
+    def measured(kinds: list[str], config: dict, swap: str, swapped: dict, name: str, note: str = "") -> dict[str, Measured]:
+        client = name + note
         if (client, swap) not in known:
             stage = module_stage(config)
-            groups = {kind: [clients(stage, kind, browser) for _ in range(CLIENTS)] for kind in kinds}
-            known[client, swap] = journey(groups, lambda: stage.update(swapped), path)
+            with contextlib.ExitStack() as stack:
+
+                def come(kind: str) -> Client:
+                    return stack.enter_context(Client(stage, shared(name), f"{kind}-{next(NUMBERS)}"))
+
+                groups = {kind: [come(kind) for _ in range(CLIENTS)] for kind in kinds}
+                known[client, swap] = journey(groups, lambda: stage.update(swapped))
             for kind, met in known[client, swap].items():
                 met.note(kind, client, swap)
         return known[client, swap]

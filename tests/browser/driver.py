@@ -31,7 +31,7 @@ SECONDS = 30
 START_SECONDS = 60
 """How long a browser may take to start on a busy machine."""
 
-NAMES = "shop.test", "pay.test", "bare.test"
+NAMES = "shop.test", "cart.test", "pay.test", "bare.test"
 """Sites that lie on this machine, with all hosts below them."""
 BARE = "bare.test"
 """Of these, the site for which Chromium takes and sends no cookies."""

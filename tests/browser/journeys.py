@@ -89,10 +89,11 @@ class Measured:
         return sum(before[-1].page != after[0].page for before, after in zip(self.before, self.after, strict=True))
 
     def note(self, caching: str, client: str, swap: str) -> None:
-        """Adds it to the table: what came before the swap, and what came after it."""
-        for name, visits, more in [("none", self.before, []), (swap, self.after, self.open)]:
+        """Adds it to the table: what came before the swap, after it, and on the page that was open during the swap."""
+        still = [[load] for load in self.open]
+        for name, visits in [("none", self.before), (swap, self.after), (f"{swap}, open page", still)]:
             row = TABLE.row(caching, client, name)
-            for load in [*sum(visits, []), *more]:
+            for load in sum(visits, []):
                 row.add(load)
             row.flips += _flips(visits)
 

@@ -10,6 +10,7 @@ import copy
 import dataclasses
 import http.client
 import json
+import re
 import ssl
 import time
 from collections.abc import Callable
@@ -19,9 +20,9 @@ from typing import Any, Protocol
 import yaml
 
 from harness import bootstrap as make
-from harness.envoy import NEWEST, Envoy, installed
+from harness.envoy import NEWEST, Envoy, free_port, installed
 
-from .driver import SECONDS, Profile, Tab
+from .driver import BARE, SECONDS, Profile, Tab
 
 VERSIONS = "v1", "v2"
 
@@ -51,7 +52,7 @@ def shop(**changes: Any) -> dict:
     """An app whose two versions have half of the clients each, with other fields."""
     app = {
         "name": "shop",
-        "hosts": ["shop.test", "*.shop.test"],
+        "hosts": ["shop.test", "*.shop.test", BARE, f"*.{BARE}"],
         "versions": [{"name": "v1"}, {"name": "v2", "weight": 50}],
         "stable": "v1",
     }
@@ -81,6 +82,8 @@ class Request:
     method: str
     path: str
     code: int
+    edge: str | None
+    """The version that a gateway before this one chose."""
     version: str | None
     reason: str | None
     pins: str | None
@@ -104,6 +107,7 @@ ACCESS_LOG = {
     "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
     "code": "%RESPONSE_CODE%",
     "cluster": "%UPSTREAM_CLUSTER%",
+    "edge": "%REQ(X-EDGE-VERSION)%",
     "reason": "%FILTER_STATE(wasm.pinion_reason:PLAIN)%",
     "pins": "%RESP(SET-COOKIE)%",
     "caching": "%RESP(CACHE-CONTROL)%",
@@ -173,10 +177,10 @@ class Stage:
         self._logged: dict[str, list[dict]] = collections.defaultdict(list)
         self.updates = 0
         self._write(app, self.configuration)
-        clusters = [make.cluster(name, upstream.port) for name, upstream in upstreams.items()]
+        self.clusters = [make.cluster(name, upstream.port) for name, upstream in upstreams.items()]
         wanted = listeners(self) if listeners else [self.edge([self.agent(), self.pinion()])]
         self.envoy = Envoy(
-            make.bootstrap(wanted, clusters), binary=installed(NEWEST), concurrency=2, free_ports=False
+            make.bootstrap(wanted, self.clusters), binary=installed(NEWEST), concurrency=2, free_ports=False
         )
         self.ports: dict[str, int] = {}
 
@@ -238,12 +242,33 @@ class Stage:
         more["upgrade_configs"] = [{"upgrade_type": "websocket"}]
         return make.listener(name, filters, self.routes() if routes is None else routes, **more)
 
-    # Its life.
+    def behind(
+        self, first: list[dict], route: dict | None = None, *, filters: list[dict] | None = None, **inner: Any
+    ) -> list[dict]:
+        """The filter behind another gateway: a listener that speaks TLS, with the first filters, and one behind that.
+
+        Only the second listener writes the access log. All requests reach that listener by http.
+        """
+        second = self.plain("inner", filters or [self.agent(), self.pinion()], **inner)
+        port = second["address"]["socket_address"]["port_value"] = free_port()
+        self.clusters.append(make.cluster("inner", port))
+        return [self.edge(first, [self.routes()[0], make.to("inner") | (route or {})], log=False), second]
+
 
     def __enter__(self) -> Stage:
         self.envoy.__enter__()
-        self.ports = self.envoy.ports()
+        try:
+            self.ports = self.envoy.ports()
+            self._require_configuration()
+        except BaseException:
+            self.envoy.__exit__()
+            raise
         return self
+
+    def _require_configuration(self) -> None:
+        """A configuration that is refused must not look as if pages were broken."""
+        refused = re.findall("configuration refused: (.*)", self.envoy.log())
+        assert not refused, f"the filter refuses the configuration: {sorted(set(refused))}"
 
     def __exit__(self, *_) -> None:
         self.envoy.__exit__()
@@ -271,6 +296,7 @@ class Stage:
         # Each request is a connection of its own, which goes to one of two workers.
         while held < 12:
             held = held + 1 if self.probe().endswith(f" {self.updates}") else 0
+            self._require_configuration()
             assert time.monotonic() < until, f"the update did not come:\n{self.envoy.log()[-3000:]}"
 
     def probe(self, path: str = "/api/probe", host: str = "probe.shop.test") -> str:
@@ -296,7 +322,11 @@ class Stage:
         """All requests of a host that are over, once the access log has all that reached the upstreams."""
         until = time.monotonic() + SECONDS
         while True:
-            seen = {record["id"]: record for upstream in self.upstreams.values() for record in upstream.seen(host)}
+            # An internal redirect leaves two records with one id.
+            seen: dict[str, list[dict]] = collections.defaultdict(list)
+            for upstream in self.upstreams.values():
+                for record in upstream.seen(host):
+                    seen[record["id"]].append(record)
             lines = self._lines(host)
             missing = seen.keys() - {line["id"] for line in lines}
             if not missing:
@@ -304,11 +334,12 @@ class Stage:
             assert time.monotonic() < until, f"the access log lacks {[seen[name] for name in missing]}"
             time.sleep(0.02)
 
-    def _request(self, line: dict, seen: dict[str, dict]) -> Request:
-        record = seen.get(line["id"])
+    def _request(self, line: dict, seen: dict[str, list[dict]]) -> Request:
+        records = seen.get(line["id"], [])
         # Some upstreams keep no record.
         version = line["cluster"] if line["cluster"] in self.upstreams else None
-        assert record is None or record["version"] == version, f"Envoy and the upstream differ: {line} {record}"
+        agreed = not records or version in {record["version"] for record in records}
+        assert agreed, f"Envoy and the upstream differ: {line} {records}"
         names = {field.name for field in dataclasses.fields(Request)} - {"version"}
         return Request(version=version, **{name: line.get(name) for name in names})
 
@@ -326,14 +357,26 @@ class Stage:
 
 
 class Client:
-    """A user of one browser, at a host of its own, which tells its requests from those of others."""
+    """A user of a browser, at a host of its own, which tells its requests from those of others; ended with the block."""
 
-    def __init__(self, stage: Stage, profile: Profile, name: str):
+    def __init__(self, stage: Stage, profile: Profile, name: str, site: str = "shop.test"):
         self.stage = stage
         self.profile = profile
-        self.host = f"{name}.shop.test:{stage.port}"
+        self.host = f"{name}.{site}:{stage.port}"
         self.tab = profile.tab()
+        self._tabs = [self.tab]
         self._before = 0
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_) -> None:
+        for tab in self._tabs:
+            tab.close()
+
+    def another_tab(self) -> Tab:
+        self._tabs.append(self.profile.tab())
+        return self._tabs[-1]
 
     def url(self, path: str = "/") -> str:
         return f"https://{self.host}{path}"
@@ -343,6 +386,14 @@ class Client:
         requests = self.stage.requests(self.host)
         fresh, self._before = requests[self._before :], len(requests)
         return fresh
+
+    def go(self, script: str, path: str) -> Load:
+        """Has the page go to another one by a script, and waits for all parts of that one."""
+        self.tab.value(script)
+        self.tab.until(f"document.querySelector('h1')?.textContent === {json.dumps(path)}")
+        self.tab.value("parts")
+        self.stage.settle()
+        return self.load()
 
     def load(self) -> Load:
         """What was requested since the last load, with the version of the page that the tab shows."""
@@ -362,10 +413,25 @@ class Client:
         self.stage.settle()
         return self.load()
 
-    def pin(self) -> dict | None:
-        """The pin's cookie, as the browser keeps it."""
+    def until(self, found: Callable[[Load], Any]) -> Load:
+        """What was requested since the last load, as soon as this finds in it what it looks for."""
+        until, before = time.monotonic() + SECONDS, self._before
+        while True:
+            self.stage.settle()
+            self._before = before
+            load = self.load()
+            if found(load):
+                return load
+            assert time.monotonic() < until, f"what was looked for did not come: {load}"
+
+    def pins(self, name: str = "pinion-shop") -> list[dict]:
+        """The cookies of that name that the browser keeps for this host."""
         host = self.host.partition(":")[0]
-        for cookie in self.profile.cookies():
-            if cookie["name"] == "pinion-shop" and host.endswith(cookie["domain"].lstrip(".")):
-                return cookie
-        return None
+        kept = [cookie for cookie in self.profile.cookies() if cookie["name"] == name]
+        return [cookie for cookie in kept if f".{host}".endswith(f".{cookie['domain'].lstrip('.')}")]
+
+    def pin(self) -> str | None:
+        """The pin that the browser keeps, if there is one."""
+        kept = self.pins()
+        assert len(kept) <= 1, kept
+        return kept[0]["value"]["value"] if kept else None

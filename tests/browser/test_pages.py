@@ -61,7 +61,7 @@ def test_a_second_tab_is_on_the_version_of_the_first(stage, clients):
     come = [clients(stage(shop())) for _ in range(3)]
     first = visit(come)
     for client in come:
-        client.tab = client.profile.tab()
+        client.tab = client.another_tab()
     second = visit(come)
     assert all(load.whole for load in [*first, *second]), [*first, *second]
     assert [load.page for load in first] == [load.page for load in second]
@@ -70,18 +70,14 @@ def test_a_second_tab_is_on_the_version_of_the_first(stage, clients):
 def test_the_page_behind_a_form_is_whole(stage, clients):
     client = clients(stage(shop()))
     before = client.open()
-    client.tab.value("post()")
-    client.tab.until("document.querySelector('h1').textContent === '/order'")
-    client.tab.value("parts")
-    client.stage.settle()
-    after = client.load()
+    after = client.go("post()", "/order")
     assert [request.method for request in after.to("/order")] == ["POST"]
     assert after.whole and after.page == before.page, after
 
 
 def test_a_cookie_with_a_domain_holds_on_all_subdomains(stage, clients):
     served = stage(shop(pin={"cookie": {"domain": "shop.test"}}))
-    come = [clients(served) for _ in range(3)]
+    come = [clients(served, alone=True) for _ in range(3)]
     first = visit(come)
     for client in come:
         client.host = f"other-{client.host}"
