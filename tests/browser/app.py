@@ -1,12 +1,12 @@
-"""A small web app in one version, with all that a page loads and that finds its version by chance without a pin.
+"""A small web app in one version, whose pages load parts of every kind.
 
     python -m browser.app VERSION
 
-It prints its port once it listens. Bundles have the version's hash in their names, and the other version has no such
-file. The first label of the host, up to its last dash, names the caching headers of its pages (`KINDS`).
+It prints its port once it listens. The name of each bundle has the version's hash in it, and the other version answers
+404 for that name. The first label of the host, up to its last dash, names the caching headers of the pages (`KINDS`).
 
-`/__seen?HOST` lists the requests for a host that came before, `/__fail?status=503` gives all later answers that status, and
-`/__fail?status=0` ends that.
+`/__seen?HOST` lists the earlier requests for a host. After `/__fail?status=503` every answer has that status, until
+`/__fail?status=0`.
 """
 
 from __future__ import annotations
@@ -62,107 +62,10 @@ def build(version: str) -> str:
     return hashlib.sha256(version.encode()).hexdigest()[:8]
 
 
-PAGE = """<!doctype html>
-<html lang="en">
-<title>VERSION</title>
-<link rel="icon" href="data:,">
-<link rel="stylesheet" href="/assets/style.BUILD.css">
-<script>
-const version = "VERSION";
-const asset = (name) => `/assets/${name.replace(".", ".BUILD.")}`;
-const told = async (response) => response.ok ? (await response.json()).version : `status ${response.status}`;
-const happened = (target, event) => new Promise((done, failed) => {
-  target.addEventListener(event, done);
-  target.addEventListener("error", () => failed(new Error(`no ${event}`)));
-});
-const framed = async (fill) => {
-  const frame = document.createElement("iframe");
-  frame.name = `frame-${Math.random()}`;
-  const filled = new Promise((done) => {
-    frame.onload = () => frame.contentDocument.title && done(frame.contentDocument.title);
-  });
-  fill(frame);
-  return filled;
-};
-const kinds = {
-  chunk: async (n) => (await import(asset(`chunk-${n}.js`))).version,
-  data: async (n) => told(await fetch(`/api/data-${n}`)),
-  image: async (n) => {
-    const image = new Image();
-    image.src = asset(`picture-${n}.svg`);
-    await happened(image, "load");
-    return version;
-  },
-  worker: async (n) => {
-    const worker = new Worker(asset(`worker-${n}.js`));
-    try { return (await happened(worker, "message")).data; } finally { worker.terminate(); }
-  },
-  events: async (n) => {
-    const events = new EventSource(`/events?${n}`);
-    try { return (await happened(events, "message")).data; } finally { events.close(); }
-  },
-  socket: async (n) => {
-    const socket = new WebSocket(`wss://${location.host}/socket?${n}`);
-    try { return (await happened(socket, "message")).data; } finally { socket.close(); }
-  },
-  frame: (n) => framed((frame) => { frame.src = `/frame?${n}`; document.body.append(frame); }),
-  form: (n) => framed((frame) => {
-    const form = document.createElement("form");
-    Object.assign(form, {method: "post", action: `/frame?form-${n}`, target: frame.name});
-    document.body.append(frame, form);
-    form.submit();
-  }),
-};
-/** The version of each kind of part, which is loaded anew: `n` tells it from earlier ones. */
-const more = async (n, wanted = Object.keys(kinds)) => Object.fromEntries(await Promise.all(
-  wanted.map(async (kind) => [kind, await kinds[kind](n).catch((error) => `failed: ${error.message}`)])));
-const speculate = (rules) => {
-  const script = document.createElement("script");
-  script.type = "speculationrules";
-  script.textContent = JSON.stringify(rules);
-  document.head.append(script);
-};
-const post = () => document.forms[0].submit();
-const loaded = happened(window, "load");
-const parts = loaded.then(() => more("first"));
-/** Installs the service worker, and waits until the page is under its control. */
-const serviceWorker = async () => {
-  const controlled = new Promise((done) => navigator.serviceWorker.addEventListener("controllerchange", done));
-  await navigator.serviceWorker.register("/sw.js");
-  await controlled;
-};
-</script>
-<script type="module" src="/assets/main.BUILD.js"></script>
-<body>
-<h1>PATH</h1>
-<img src="/assets/logo.BUILD.svg" alt="">
-<iframe src="/frame?fixed"></iframe>
-<form method="post" action="/order"></form>
-"""
-
-FRAME = """<!doctype html>
-<title>VERSION</title>
-<link rel="icon" href="data:,">
-<script src="/assets/frame.BUILD.js"></script>
-"""
-
-WORKER = """
-importScripts("/assets/worker-part.BUILD.js");
-fetch("/api/of-worker").then((response) => response.json()).then((said) => postMessage(said.version));
-"""
-
-SERVICE_WORKER = """// VERSION
-addEventListener("install", (event) => {
-  skipWaiting();
-  event.waitUntil(caches.open("VERSION").then((cache) => cache.add("/assets/precache.BUILD.js")));
-});
-addEventListener("activate", (event) => event.waitUntil(clients.claim()));
-addEventListener("fetch", (event) => {
-  // Fetched from here, a frame would carry the very headers of a page: `navigate` and `empty`.
-  if (event.request.destination !== "iframe") event.respondWith(fetch(event.request));
-});
-"""
-
+SITE = Path(__file__).parent / "site"
+PAGE, FRAME, WORKER, SERVICE_WORKER = (
+    (SITE / name).read_text() for name in ("page.html", "frame.html", "worker.js", "sw.js")
+)
 SCRIPT = 'const version = "VERSION";\n'
 MODULE = 'export const version = "VERSION";\n'
 PICTURE = '<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>\n'

@@ -5,14 +5,14 @@ import itertools
 from pathlib import Path
 
 import pytest
-
 from harness.envoy import ROOT
 
 from . import certificates, driver
 from .app import AppProcess
+from .client import Client
 from .journeys import Measured, journey
 from .next_app import NextProcess
-from .stage import VERSIONS, Client, Stage
+from .stage import VERSIONS, Stage
 from .table import TABLE
 
 BROWSERS = {"Chromium": driver.Chromium, "Firefox": driver.Firefox}
@@ -88,7 +88,7 @@ NUMBERS = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def shared(browser):
-    """Gives the profile of a browser that most clients share. They don't meet in it, as each has a host of its own."""
+    """Gives the profile of a browser that most clients share. Each has its own host, so cookies and caches are apart."""
     with contextlib.ExitStack() as stack:
         made: dict[str, driver.Profile] = {}
 
@@ -102,9 +102,9 @@ def shared(browser):
 
 @pytest.fixture
 def clients(browser, shared):
-    """Makes clients, which end with the test: of a browser, for pages with this kind of caching headers.
+    """Makes clients of a browser, for pages with one kind of caching headers. They end with the test.
 
-    A client that is `alone` has a profile of its own: its cookies may have a Domain.
+    A client that is `alone` has a profile of its own. It must, if a cookie has a Domain.
     """
     with contextlib.ExitStack() as stack:
 
@@ -116,15 +116,20 @@ def clients(browser, shared):
 
 
 CLIENTS = 3
-"""How many clients come for each kind of page. A page has some fifteen parts, so that none is whole by luck."""
+"""How many clients come for each kind of page. A page has fifteen parts: without a pin none is whole by chance."""
 
 
 @pytest.fixture(scope="module")
 def measure(module_stage, shared):
-    """Has clients come and return around a swap, once for each set of arguments, and adds what they met to the table."""
+    """Has clients come and return around a swap, and returns what they met, by the kind of pages.
+
+    Each swap is measured once for each kind of client, and added to the table.
+    """
     known: dict[tuple[str, str], dict[str, Measured]] = {}
 
-    def measured(kinds: list[str], config: dict, swap: str, swapped: dict, name: str, note: str = "") -> dict[str, Measured]:
+    def measured(
+        kinds: list[str], config: dict, swap: str, swapped: dict, name: str, note: str = ""
+    ) -> dict[str, Measured]:
         client = name + note
         if (client, swap) not in known:
             stage = module_stage(config)

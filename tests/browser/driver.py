@@ -20,9 +20,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from websockets.sync.client import connect
-
 from harness.envoy import end
+from websockets.sync.client import connect
 
 from .certificates import trusted_in
 
@@ -137,8 +136,8 @@ class Chromium(Browser):
         port = self._run(["chromedriver", "--port=0"], r"started successfully on port (\d+)")
         rules = ",".join(f"MAP {host} 127.0.0.1" for name in NAMES for host in (name, f"*.{name}"))
         arguments = [
-            "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic",
+            "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
             f"--user-data-dir={self.home / 'profile'}", f"--host-resolver-rules={rules},MAP * ~NOTFOUND",
         ]  # fmt: skip
         blocked = {f"[*.]{BARE},*": {"setting": 2}}

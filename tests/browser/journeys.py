@@ -7,8 +7,9 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator
 
+from .client import Client
 from .driver import Tab
-from .stage import Client, Load
+from .loads import Load
 from .table import TABLE
 
 AT_ONCE = 6

@@ -9,7 +9,8 @@ import urllib.request
 
 from harness.envoy import TOOLS, end, free_port
 
-from .stage import Client, Load
+from .client import Client
+from .loads import Load
 
 APP = TOOLS / "next"
 START_SECONDS = 60

@@ -1,6 +1,6 @@
-"""What the browsers visit: an Envoy that speaks TLS, with Pinion in front of an app in two versions; and what they did.
+"""The servers that the browsers visit: an Envoy that speaks TLS and has Pinion, and an app in two versions.
 
-What happened is read from Envoy's access log and from the upstreams' own records, not from the browser.
+Envoy's access log, checked against the upstreams' own records, says what was requested. The browsers are not asked.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import yaml
-
 from harness import bootstrap as make
 from harness.envoy import NEWEST, Envoy, free_port, installed
 
-from .driver import BARE, SECONDS, Profile, Tab
+from .driver import BARE, SECONDS
+from .loads import ACCESS_LOG, Request
 
 VERSIONS = "v1", "v2"
+PROBES = 16
+"""After so many connections none of two workers was left out: once in 30,000 runs one was."""
 
 OTHER_SITE = """<!doctype html>
 <title>another site</title>
@@ -73,90 +75,6 @@ class Upstream(Protocol):
         """The requests for a host that came, as far as the upstream keeps a record."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """A request as Envoy's access log has it, with the version whose upstream answered it."""
-
-    at: str
-    host: str
-    method: str
-    path: str
-    code: int
-    edge: str | None
-    """The version that a gateway before this one chose."""
-    version: str | None
-    reason: str | None
-    pins: str | None
-    """Set-Cookie lines of the answer."""
-    caching: str | None
-    """Its Cache-Control."""
-    cookie: str | None
-    mode: str | None
-    dest: str | None
-    purpose: str | None
-
-    def __str__(self) -> str:
-        return f"{self.method} {self.path} {self.code} {self.version} {self.reason} {self.mode}/{self.dest}"
-
-
-ACCESS_LOG = {
-    "id": "%REQ(X-REQUEST-ID)%",
-    "at": "%START_TIME(%s.%6f)%",
-    "host": "%REQ(:AUTHORITY)%",
-    "method": "%REQ(:METHOD)%",
-    "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
-    "code": "%RESPONSE_CODE%",
-    "cluster": "%UPSTREAM_CLUSTER%",
-    "edge": "%REQ(X-EDGE-VERSION)%",
-    "reason": "%FILTER_STATE(wasm.pinion_reason:PLAIN)%",
-    "pins": "%RESP(SET-COOKIE)%",
-    "caching": "%RESP(CACHE-CONTROL)%",
-    "cookie": "%REQ(COOKIE)%",
-    "mode": "%REQ(SEC-FETCH-MODE)%",
-    "dest": "%REQ(SEC-FETCH-DEST)%",
-    "purpose": "%REQ(SEC-PURPOSE)%",
-}
-
-
-@dataclasses.dataclass(repr=False)
-class Load:
-    """What the load of a page, or of further parts of an open page, did."""
-
-    page: str
-    """The version of the page that the browser shows."""
-    requests: list[Request]
-
-    @property
-    def versions(self) -> set[str]:
-        return {self.page, *(request.version for request in self.requests if request.version)}
-
-    @property
-    def missing(self) -> list[Request]:
-        """What was answered with an error."""
-        return [request for request in self.requests if request.code >= 400]
-
-    @property
-    def whole(self) -> bool:
-        """Whether all came from one version, without an error."""
-        return len(self.versions) == 1 and not self.missing
-
-    def to(self, path: str) -> list[Request]:
-        """Requests whose path begins so."""
-        return [request for request in self.requests if request.path.startswith(path)]
-
-    def of(self, kind: str) -> list[Request]:
-        """Requests for a kind of part, by the names that the app's page gives them."""
-        begins = {
-            "chunk": "/assets/chunk", "data": "/api/data", "image": "/assets/picture", "worker": "/assets/worker",
-            "events": "/events", "socket": "/socket", "frame": "/frame?", "form": "/frame?form",
-        }  # fmt: skip
-        return self.to(begins[kind])
-
-    def __repr__(self) -> str:
-        lines = [f"a page of {self.page}, with", *(f"  {request}" for request in self.requests)]
-        return "\n".join(lines)
-
-
 class Stage:
     """Envoy and two upstreams, ended with the block."""
 
@@ -183,8 +101,6 @@ class Stage:
             make.bootstrap(wanted, self.clusters), binary=installed(NEWEST), concurrency=2, free_ports=False
         )
         self.ports: dict[str, int] = {}
-
-    # What listeners are made of.
 
     def pinion(self) -> dict:
         """The filter, whose configuration `update` changes."""
@@ -217,10 +133,8 @@ class Stage:
         """A listener that speaks TLS, HTTP/2 and HTTP/1.1."""
         listener = self.plain("edge", filters, routes, log=log, **manager)
         chain, key = self.certificate
-        context = {
-            "tls_certificates": [{"certificate_chain": {"filename": str(chain)}, "private_key": {"filename": str(key)}}],
-            "alpn_protocols": ["h2", "http/1.1"],
-        }
+        pair = {"certificate_chain": {"filename": str(chain)}, "private_key": {"filename": str(key)}}
+        context = {"tls_certificates": [pair], "alpn_protocols": ["h2", "http/1.1"]}
         tls = f"{make.TYPE}.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
         listener["filter_chains"][0]["transport_socket"] = {
             "name": "envoy.transport_sockets.tls",
@@ -254,7 +168,6 @@ class Stage:
         self.clusters.append(make.cluster("inner", port))
         return [self.edge(first, [self.routes()[0], make.to("inner") | (route or {})], log=False), second]
 
-
     def __enter__(self) -> Stage:
         self.envoy.__enter__()
         try:
@@ -266,7 +179,7 @@ class Stage:
         return self
 
     def _require_configuration(self) -> None:
-        """A configuration that is refused must not look as if pages were broken."""
+        """Fails if the filter refused a configuration: that must not look like broken pages."""
         refused = re.findall("configuration refused: (.*)", self.envoy.log())
         assert not refused, f"the filter refuses the configuration: {sorted(set(refused))}"
 
@@ -293,8 +206,8 @@ class Stage:
         self.updates += 1
         self.envoy.update(self._write(app, self.configuration.with_suffix(".next")))
         until, held = time.monotonic() + SECONDS, 0
-        # Each request is a connection of its own, which goes to one of two workers.
-        while held < 12:
+        # Each probe is a connection of its own, which goes to one of two workers.
+        while held < PROBES:
             held = held + 1 if self.probe().endswith(f" {self.updates}") else 0
             self._require_configuration()
             assert time.monotonic() < until, f"the update did not come:\n{self.envoy.log()[-3000:]}"
@@ -312,14 +225,12 @@ class Stage:
         finally:
             connection.close()
 
-    # What happened.
-
     def settle(self) -> None:
-        """Waits until Envoy has written a line for what is over: Envoy writes every 50 ms."""
+        """Waits until Envoy has written the lines of finished requests: Envoy writes every 50 ms."""
         time.sleep(0.07)
 
     def requests(self, host: str) -> list[Request]:
-        """All requests of a host that are over, once the access log has all that reached the upstreams."""
+        """All requests of a host, once the access log has all that reached the upstreams."""
         until = time.monotonic() + SECONDS
         while True:
             # An internal redirect leaves two records with one id.
@@ -354,84 +265,3 @@ class Stage:
             for line in map(json.loads, whole.splitlines()):
                 self._logged[line["host"]].append(line)
         return self._logged[host]
-
-
-class Client:
-    """A user of a browser, at a host of its own, which tells its requests from those of others; ended with the block."""
-
-    def __init__(self, stage: Stage, profile: Profile, name: str, site: str = "shop.test"):
-        self.stage = stage
-        self.profile = profile
-        self.host = f"{name}.{site}:{stage.port}"
-        self.tab = profile.tab()
-        self._tabs = [self.tab]
-        self._before = 0
-
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(self, *_) -> None:
-        for tab in self._tabs:
-            tab.close()
-
-    def another_tab(self) -> Tab:
-        self._tabs.append(self.profile.tab())
-        return self._tabs[-1]
-
-    def url(self, path: str = "/") -> str:
-        return f"https://{self.host}{path}"
-
-    def since(self) -> list[Request]:
-        """The requests since this was asked last, of those that the access log has."""
-        requests = self.stage.requests(self.host)
-        fresh, self._before = requests[self._before :], len(requests)
-        return fresh
-
-    def go(self, script: str, path: str) -> Load:
-        """Has the page go to another one by a script, and waits for all parts of that one."""
-        self.tab.value(script)
-        self.tab.until(f"document.querySelector('h1')?.textContent === {json.dumps(path)}")
-        self.tab.value("parts")
-        self.stage.settle()
-        return self.load()
-
-    def load(self) -> Load:
-        """What was requested since the last load, with the version of the page that the tab shows."""
-        return Load(self.tab.value("version"), self.since())
-
-    def open(self, path: str = "/") -> Load:
-        """Types the address of a page, and waits for all its parts."""
-        self.tab.open(self.url(path))
-        self.tab.value("parts")
-        self.stage.settle()
-        return self.load()
-
-    def more(self, name: str, *kinds: str) -> Load:
-        """Loads further parts of the open page: of these kinds, or of all."""
-        wanted = json.dumps(kinds) if kinds else "undefined"
-        self.tab.value(f"more({json.dumps(name)}, {wanted})")
-        self.stage.settle()
-        return self.load()
-
-    def until(self, found: Callable[[Load], Any]) -> Load:
-        """What was requested since the last load, as soon as this finds in it what it looks for."""
-        until, before = time.monotonic() + SECONDS, self._before
-        while True:
-            self.stage.settle()
-            self._before = before
-            load = self.load()
-            if found(load):
-                return load
-            assert time.monotonic() < until, f"what was looked for did not come: {load}"
-
-    def pins(self, name: str = "pinion-shop") -> list[dict]:
-        """The cookies of that name that the browser keeps for this host."""
-        host = self.host.partition(":")[0]
-        kept = [cookie for cookie in self.profile.cookies() if cookie["name"] == name]
-        return [cookie for cookie in kept if f".{host}".endswith(f".{cookie['domain'].lstrip('.')}")]
-
-    def pin(self) -> str | None:
-        """The pin that the browser keeps, if there is one."""
-        kept = self.pins()
-        assert len(kept) <= 1, kept
-        return kept[0]["value"]["value"] if kept else None

@@ -5,7 +5,21 @@ from __future__ import annotations
 import dataclasses
 import datetime
 
-from .stage import Load
+from .loads import Load
+
+LABELS = {
+    "nothing": "none",
+    "express": "public, max-age=0",
+    "nextjs": "s-maxage=31536000",
+    "never": "private, no-cache, no-store, max-age=0",
+    "modified": "only Last-Modified",
+    "expired": "no-cache, Expires: 0",
+    "cdn": "no-cache, CDN-Cache-Control",
+    "surrogate": "no-cache, Surrogate-Control",
+    "edge": "no-cache, Edge-Control",
+    "accel": "no-cache, X-Accel-Expires",
+}
+"""The caching headers of a kind of pages, where the kind's name does not say them."""
 
 HEAD = "caching of the page", "client", "swap", "page loads", "whole", "flips", "404s"
 
@@ -23,11 +37,6 @@ class Row:
         self.whole += load.whole
         self.missing += sum(request.code == 404 for request in load.requests)
 
-    @property
-    def clean(self) -> bool:
-        """Whether no page was mixed, nothing was missing and nobody moved without a reason."""
-        return self.loads == self.whole and not self.flips and not self.missing
-
 
 class Table:
     def __init__(self):
@@ -41,7 +50,8 @@ class Table:
     def lines(self) -> list[str]:
         """The table in Markdown, with the browsers' versions and the date below."""
         cells = [HEAD]
-        for names, row in self.rows.items():
+        for (caching, client, swap), row in self.rows.items():
+            names = LABELS.get(caching, caching), client, swap
             cells.append((*names, str(row.loads), str(row.whole), str(row.flips), str(row.missing)))
         widths = [max(len(row[column]) for row in cells) for column in range(len(HEAD))]
         rendered = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in cells]

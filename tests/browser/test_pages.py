@@ -6,7 +6,7 @@ version, and no bundle is missing.
 
 import pytest
 
-from .journeys import journey, more, visit
+from .journeys import journey, visit
 from .stage import shop, weights
 
 PINNED = ["nothing", "no-cache", "never", "modified"]
