@@ -23,9 +23,9 @@ def test_pages_are_whole_and_clients_stay_while_their_version_drains(measure, ki
     assert (met.flips, met.moved) == (0, 0)
 
 
-@pytest.mark.parametrize("kind", PINNED)
+@pytest.mark.parametrize("kind", ["never", "modified"])
 def test_a_share_of_0_moves_clients_at_once(measure, kind):
-    met = measure(PINNED, shop(), "v1 has 0 at once", AT_ONCE, "Chromium")[kind]
+    met = measure(["never", "modified"], shop(), "v1 has 0 at once", AT_ONCE, "Chromium")[kind]
     # A browser takes a page with nothing but a Last-Modified from its cache: there is no request that moves it.
     if kind != "modified":
         assert all(load.whole for load in met.visits), met.visits
