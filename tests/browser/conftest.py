@@ -88,7 +88,7 @@ NUMBERS = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def shared(browser):
-    """Gives the profile of a browser that most clients share. Each has its own host, which keeps their cookies apart."""
+    """Gives the profile of a browser that most clients share. Each has its own host, so cookies stay apart."""
     with contextlib.ExitStack() as stack:
         made: dict[str, driver.Profile] = {}
 

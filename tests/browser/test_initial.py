@@ -27,7 +27,7 @@ def test_pages_without_a_pin_are_whole(measure, kind):
 
 def test_clients_have_their_own_slots(stage, clients):
     served = stage(shop(**INITIAL))
-    # Half of all clients have each version: that twelve are on one happens once in two thousand runs.
+    # Slots are hashes of what is the same in each run, so that this is no matter of chance.
     pages = {served.probe(host=f"alone-{number}.shop.test").split()[0] for number in range(12)}
     assert pages == {"v1", "v2"}
 
