@@ -74,6 +74,12 @@ fleet: ## Simulate a fleet: a thousand proxies, a million keys, a ramp, an eject
 test-istio: dist/pinion.wasm $(PYTHON) $(ISTIO_TOOLS) ## The Istio manifests under the real istiod, with traffic; needs Go
 	$(PYTHON) -m pytest tests/istio
 
+# Under four minutes on two cores, once all is installed and built.
+.PHONY: test-browser
+test-browser: dist/pinion.wasm .tools/venv/browser .tools/next/built ## The tests with Chromium and Firefox; installs them as root on Debian
+	@tests/browser/install.sh
+	$(PYTHON) -m pytest tests/browser
+
 # Twelve minutes on two cores; ROUNDS=1 is enough for a try, which is kept in .run/bench.
 ROUNDS ?=
 RIVALS := $(addprefix .tools/bench/,nothing.wasm floor.wasm replay.wasm)
@@ -241,7 +247,23 @@ $(ISTIO_TOOLS) .tools/bin/prometheus: tests/istio/go.mod tests/istio/go.sum
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-# The one that makes the filter's host calls has the filter's exports; the others have all of the SDK's..
+.tools/venv/browser: tests/browser/requirements.txt $(PYTHON)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+# One source in two builds, as two deployments have it.
+.tools/next/built: $(shell find tests/browser/next -type f)
+	@command -v npm >/dev/null || { echo "npm is missing: install Node.js 20 or later" >&2; exit 1; }
+	@mkdir -p .tools/next && cp -R tests/browser/next/. .tools/next
+	npm ci --prefix .tools/next --no-audit --no-fund --loglevel error
+	@cd .tools/next && for deployment in dpl_v1 dpl_v2; do \
+		rm -rf $$deployment && log=$$deployment.log && \
+		DEPLOYMENT=$$deployment NEXT_TELEMETRY_DISABLED=1 nice npx next build >$$log 2>&1 \
+			|| { tail -50 $$log >&2; echo "next build failed" >&2; exit 1; }; \
+	done
+	@touch $@
+
+# The module "replay", which makes the filter's host calls, has the filter's exports. The others have all of the SDK's.
 $(RIVALS): $(shell find tests/bench/filters -name '*.rs' -o -name '*.toml') $(wildcard tools/*.mjs) tools/node_modules .tools/targets
 	CARGO_TARGET_DIR=target/bench cargo build --release --locked --quiet --target wasm32-wasip1 \
 		--manifest-path tests/bench/filters/Cargo.toml

@@ -54,7 +54,7 @@ fn a_client_s_route_header_is_worth_nothing_even_where_headers_can_t_be_read() {
     host::withhold(true);
     let seen = plugin.exchange(forged(), Answerer::ViaUpstream, answer(&[]));
     host::withhold(false);
-    let routed = |seen: &pinion_testing::case::Seen| -> Lines {
+    let routed = |seen: &case::Seen| -> Lines {
         let lines = seen.upstream.iter().filter(|(name, _)| name != "cookie");
         lines.cloned().collect()
     };
