@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -56,6 +57,7 @@ class Story:
         self.shoppers, self.readers = Crowd(mesh, self.chance), Crowd(mesh, self.chance)
         self.app = mesh.find("WasmPlugin", "pinion-edge")["spec"]["pluginConfig"]["apps"][0]
         self.app["outlierDetection"] = {"consecutiveGatewayErrors": 5, "baseEjectionTime": "15s"}
+        self.app.setdefault("pin", {})["build"] = {"query": "dpl"}
         workload = mesh.find("WasmPlugin", "pinion-workload")["spec"]["pluginConfig"]
         workload["mirror"] = {"block": [{"methods": ["POST"]}]}
         self.routes = mesh.find("VirtualService", "website")["spec"]["http"]
@@ -87,6 +89,12 @@ class Story:
 
     async def forge(self) -> None:
         await self._bring(self._pin(key=b"a key that somebody guessed"))
+
+    async def come_to_a_cacheable_page(self) -> None:
+        await self.mesh.ask("/", host=WEBSITE, headers=[("x-test-answer", json.dumps([["cache-control", "s-maxage=60"]]))])
+
+    async def come_with_an_old_build(self) -> None:
+        await self.mesh.ask("/?dpl=dpl_0", host=WEBSITE)
 
     async def come_with_many_cookies(self) -> None:
         await self.mesh.ask("/", host=WEBSITE, headers=[("cookie", "; ".join(f"c{i}=1" for i in range(600)))])
@@ -143,6 +151,7 @@ class Story:
         visits = {
             self.shop: 22, self.come_first: 3, self.preview: 3, self.read: 7, self.write: 2,
             self.come_late: 0.5, self.come_with_nonsense: 0.3, self.come_with_many_cookies: 0.4,
+            self.come_to_a_cacheable_page: 0.5, self.come_with_an_old_build: 0.3,
         }  # fmt: skip
         failing = self.mesh.apps["website-version-2"]
         begun = time.monotonic() + WARM

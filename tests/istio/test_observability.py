@@ -78,6 +78,7 @@ class Walk:
         self.app = mesh.find("WasmPlugin", "pinion-edge")["spec"]["pluginConfig"]["apps"][0]
         self.app["rules"] = [{"match": [{"headers": {"end-user": {"exact": "tester"}}}], "version": "v2"}]
         self.app["outlierDetection"] = {"consecutiveGatewayErrors": 3, "baseEjectionTime": "1s"}
+        self.app["pin"] = {"build": {"query": "dpl"}}
 
     async def ask(self, *headers: tuple[str, str], path: str = "/mirroring") -> Response:
         return await self.mesh.ask(path, headers=headers, host="mirroring.example.com")
@@ -114,6 +115,12 @@ class Walk:
         for key, key_id in [(b"another key", "k1"), (KEY.encode(), "k9")]:
             await self.ask(("cookie", f"pinion-mirroring={sealed('pin', key, key_id, 'mirroring', pin)}"))
 
+    async def pins_are_withheld(self) -> None:
+        await self.ask(("x-test-answer", json.dumps([["cache-control", "s-maxage=60"]])))
+
+    async def build_is_unknown(self) -> None:
+        await self.ask(path="/mirroring?dpl=dpl_9")
+
     async def too_many_cookies(self) -> None:
         await self.ask(("cookie", "; ".join(f"c{i}=1" for i in range(600))))
 
@@ -130,6 +137,8 @@ class Walk:
         await self.version_is_ejected()
         await self.route_lags()
         await self.pins_do_not_hold()
+        await self.pins_are_withheld()
+        await self.build_is_unknown()
         await self.too_many_cookies()
         await self.configuration_is_refused()
 
