@@ -214,6 +214,16 @@ fn keys_have_the_published_slots() {
 }
 
 #[test]
+fn clients_without_a_pin_have_the_published_slots() {
+    let vectors = vector::initial();
+    assert!(vectors.len() > 50);
+    for vector in vectors {
+        let slot = Slot::of_parts(&vector.app, vector.epoch, vector.bucket, &vector.parts());
+        assert_eq!(slot.number(), vector.slot, "{vector:?}");
+    }
+}
+
+#[test]
 fn shares_have_the_published_layout() {
     let vectors = vector::layouts();
     assert!(vectors.len() > 10);

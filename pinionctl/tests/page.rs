@@ -1,10 +1,11 @@
-//! Every command of `docs/pinionctl.md` prints what the page shows.
+//! Every command of `docs/pinionctl.md` prints what the page shows, and `docs/frontend.md` shows good configurations.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const PAGE: &str = include_str!("../../docs/pinionctl.md");
 const README: &str = include_str!("../../README.md");
+const FRONTENDS: &str = include_str!("../../docs/frontend.md");
 
 /// v2 on a ramp as the page describes it.
 const RAMP: &str = r#"apps:
@@ -72,6 +73,23 @@ fn without_times_and_macs(text: &str) -> String {
         parts.collect::<Vec<_>>().join(" ")
     };
     text.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn every_configuration_for_a_frontend_is_good() {
+    let folder = folder();
+    let blocks = FRONTENDS.split("```yaml\n").skip(1);
+    let blocks: Vec<_> = blocks.map(|rest| rest.split("```").next().unwrap()).collect();
+    assert_eq!(blocks.len(), 9);
+    for (number, block) in blocks.into_iter().enumerate() {
+        let name = format!("frontend-{number}.yaml");
+        std::fs::write(folder.join(&name), block).unwrap();
+        assert_eq!(
+            printed(&folder, &["check", &name]),
+            format!("{name}:1: good\n"),
+            "{block}"
+        );
+    }
 }
 
 #[test]

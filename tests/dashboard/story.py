@@ -91,7 +91,8 @@ class Story:
         await self._bring(self._pin(key=b"a key that somebody guessed"))
 
     async def come_to_a_cacheable_page(self) -> None:
-        await self.mesh.ask("/", host=WEBSITE, headers=[("x-test-answer", json.dumps([["cache-control", "s-maxage=60"]]))])
+        told = json.dumps([["cache-control", "s-maxage=60"]])
+        await self.mesh.ask("/", host=WEBSITE, headers=[("x-test-answer", told)])
 
     async def come_with_an_old_build(self) -> None:
         await self.mesh.ask("/?dpl=dpl_0", host=WEBSITE)

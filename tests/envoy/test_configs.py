@@ -46,6 +46,7 @@ def test_every_configuration_shown_is_taken(binary, start):
     expected = {
         "README.md": 2,
         "configuration.md": 2,
+        "frontend.md": 9,
         "wasmplugin/base/workload/plugin.yaml": 1,
         "mirroring.yaml": 3,
         "canary.pinion.yaml": 1,

@@ -29,6 +29,22 @@ def slots() -> list[dict]:
     ]
 
 
+def initial() -> list[dict]:
+    slot_of_parts = reference("assignment.md")["slot_of_parts"]
+    parts = [["203.0.113.7", "Firefox"], ["203.0.113.7Firefox"], ["alice"], ["alice", "bob"], ["a|b", "c"], ["日本"]]
+    inputs = itertools.product(["web-api", "shop"], [0, 4294967295], [None, 0, 497_229], parts)
+    return [
+        {
+            "app": app,
+            "epoch": epoch,
+            "bucket": bucket,
+            "parts": [part.encode().hex() for part in row],
+            "slot": slot_of_parts(app, epoch, bucket, [part.encode() for part in row]),
+        }
+        for app, epoch, bucket, row in inputs
+    ]
+
+
 def layouts() -> list[dict]:
     layout = reference("assignment.md")["layout"]
     shares = [
@@ -81,5 +97,6 @@ def write(path: pathlib.Path, vectors: list[dict]) -> None:
 if __name__ == "__main__":
     folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else HERE
     write(folder / "slots.json", slots())
+    write(folder / "initial.json", initial())
     write(folder / "layouts.json", layouts())
     write(folder / "seals.json", seals())

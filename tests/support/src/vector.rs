@@ -22,6 +22,28 @@ impl SlotVector {
     }
 }
 
+/// The parts of a request, and the first slot of its client.
+#[derive(Debug, Deserialize)]
+pub struct InitialVector {
+    /// The app's name.
+    pub app: String,
+    /// The epoch.
+    pub epoch: u32,
+    /// The number of the time bucket, if there is one.
+    pub bucket: Option<u64>,
+    /// The bytes of each part in hexadecimal.
+    pub parts: Vec<String>,
+    /// The slot's number.
+    pub slot: u32,
+}
+
+impl InitialVector {
+    /// The bytes of each part.
+    pub fn parts(&self) -> Vec<Vec<u8>> {
+        self.parts.iter().map(|part| bytes(part)).collect()
+    }
+}
+
 /// A pin or a token, and the key that sealed it.
 #[derive(Debug, Deserialize)]
 pub struct SealVector {
@@ -63,6 +85,11 @@ pub struct LayoutVector {
 /// All vectors of slots.
 pub fn slots() -> Vec<SlotVector> {
     serde_json::from_str(include_str!("../../vectors/slots.json")).expect("slots.json is read")
+}
+
+/// All vectors of first slots.
+pub fn initial() -> Vec<InitialVector> {
+    serde_json::from_str(include_str!("../../vectors/initial.json")).expect("initial.json is read")
 }
 
 /// All vectors of seals.
