@@ -80,12 +80,12 @@ RIVALS := $(addprefix .tools/bench/,nothing.wasm floor.wasm replay.wasm)
 
 .PHONY: bench
 bench: dist/pinion.wasm $(RIVALS) .tools/venv/bench ## Measure CPU time a request, and write docs/performance.md
-	@ROUNDS=$(ROUNDS) PYTHONPATH=tests $(PYTHON) -m bench
+	@ROUNDS=$(ROUNDS) PYTHONPATH=tests:tools $(PYTHON) -m bench
 
 # Seven minutes. The first time it builds Prometheus.
 .PHONY: dashboard
 dashboard: dist/pinion.wasm $(PYTHON) $(ISTIO_TOOLS) .tools/bin/prometheus .tools/venv/bench ## Run a rollout that a real Prometheus watches, and draw the dashboard; needs Go
-	@PYTHONPATH=tests $(PYTHON) -m dashboard
+	@PYTHONPATH=tests:tools $(PYTHON) -m dashboard
 
 FUZZ_TARGETS := config cookies seals overrides scopes exchange
 # But for one host call the filter has no unsafe code, so that a sanitizer, and the nightly toolchain it needs, would find
@@ -131,9 +131,9 @@ check: .tools/targets .tools/bin/cargo-deny ## Formatting, lints on host and was
 	cargo clippy --workspace --exclude pinion-module --all-targets -- -D warnings
 	cargo clippy --no-default-features --target wasm32-unknown-unknown -- -D warnings
 	cargo clippy --package pinion-module --target wasm32-wasip1 -- -D warnings
-	cargo fmt --all --check --manifest-path tests/bench/filters/Cargo.toml
+	cargo fmt --all --check --manifest-path tools/bench/filters/Cargo.toml
 	CARGO_TARGET_DIR=target/bench cargo clippy --locked --quiet --target wasm32-wasip1 \
-		--manifest-path tests/bench/filters/Cargo.toml -- -D warnings
+		--manifest-path tools/bench/filters/Cargo.toml -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --exclude pinion-module --no-deps --quiet
 	@for bug in fuzz/planted/*.patch; do git apply --check $$bug || exit 1; done
 	@for lock in $$(git ls-files '*Cargo.lock'); do \
@@ -237,14 +237,14 @@ $(ISTIO_TOOLS) .tools/bin/prometheus: tests/istio/go.mod tests/istio/go.sum
 	cd tests/istio && nice go build -trimpath $(TAGS) -ldflags '-s -w -X istio.io/istio/pkg/version.buildVersion=$(ISTIO)' \
 		-o $(abspath $@) $(PACKAGE)
 
-.tools/venv/bench: tests/bench/requirements.txt $(PYTHON)
+.tools/venv/bench: tools/bench/requirements.txt $(PYTHON)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-# The one that makes the filter's host calls has the filter's exports; the others have all of the SDK's..
-$(RIVALS): $(shell find tests/bench/filters -name '*.rs' -o -name '*.toml') $(wildcard tools/*.mjs) tools/node_modules .tools/targets
+# The one that makes the filter's host calls has the filter's exports; the others have all of the SDK's.
+$(RIVALS): $(shell find tools/bench/filters -name '*.rs' -o -name '*.toml') $(wildcard tools/*.mjs) tools/node_modules .tools/targets
 	CARGO_TARGET_DIR=target/bench cargo build --release --locked --quiet --target wasm32-wasip1 \
-		--manifest-path tests/bench/filters/Cargo.toml
+		--manifest-path tools/bench/filters/Cargo.toml
 	@mkdir -p $(@D)
 	cp target/bench/wasm32-wasip1/release/bench_$(basename $(@F)).wasm $@
 	$(if $(filter replay,$(basename $(@F))),node tools/optimize.mjs $@ $@)

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[1] / "istio"))
+sys.path.append(str(Path(__file__).parents[2] / "tests" / "istio"))
 
 from harness.envoy import NEWEST, ROOT, installed  # noqa: E402
 from mesh import Mesh  # noqa: E402
