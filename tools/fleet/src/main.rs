@@ -1,9 +1,10 @@
 //! Runs the simulation at its full size, prints what it comes to, and draws it: `make fleet`.
 
+mod charts;
 mod pictures;
-mod svg;
 mod tables;
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -29,7 +30,13 @@ fn main() -> ExitCode {
         }
     };
     let begun = Instant::now();
-    let drawings = run();
+    let drawings = match run() {
+        Ok(drawings) => drawings,
+        Err(error) => {
+            eprintln!("pinion-fleet: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     println!("\n{:.0} seconds", begun.elapsed().as_secs_f64());
     for (name, drawing) in drawings {
         if let Some(folder) = &out
@@ -43,7 +50,7 @@ fn main() -> ExitCode {
 }
 
 /// Prints all tables. The pictures, by file name.
-fn run() -> [(&'static str, String); 2] {
+fn run() -> Result<[(&'static str, String); 2], Box<dyn Error>> {
     let offsets = Clocks::Skewed.offsets(PROXIES);
     tables::clocks(&offsets);
 
@@ -96,11 +103,11 @@ fn run() -> [(&'static str, String); 2] {
         runs.iter().find(same).expect("a run of this plan")
     };
     let (even, stepped) = (found(&even), found(&stepped));
-    [
+    Ok([
         (
             "fleet-ramp.svg",
-            pictures::ramp((&even.0, &even.1), (&stepped.0, &stepped.1)),
+            pictures::ramp((&even.0, &even.1), (&stepped.0, &stepped.1))?,
         ),
-        ("fleet-ejection.svg", pictures::ejection(&plan, &seen)),
-    ]
+        ("fleet-ejection.svg", pictures::ejection(&plan, &seen)?),
+    ])
 }

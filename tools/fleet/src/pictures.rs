@@ -1,25 +1,29 @@
 //! The two pictures of `docs/rollouts.md`.
 
+use std::error::Error;
+
 use pinion_fleet::ejection::{self, Second};
 use pinion_fleet::fleet::Proxy;
 use pinion_fleet::ramp::{Bin, Plan, Seen};
+use plotters::prelude::{RGBColor, SeriesLabelPosition};
 
-use crate::svg::{Axis, Look, Panel, Scale, Series, draw};
+use crate::charts::{Axis, Look, Panel, Scale, Series, draw};
 
-const BLUE: &str = "#1f5fa8";
-const ORANGE: &str = "#d9822b";
-const RED: &str = "#c0392b";
-const GREY: &str = "#888";
+const BLUE: RGBColor = RGBColor(31, 95, 168);
+const ORANGE: RGBColor = RGBColor(217, 130, 43);
+const RED: RGBColor = RGBColor(192, 57, 43);
+const GREY: RGBColor = RGBColor(136, 136, 136);
+
+type Picture = Result<String, Box<dyn Error>>;
 
 /// Shares and flips over the time of a ramp: one that goes evenly, and one in steps.
-pub(crate) fn ramp(even: (&Plan, &Seen), stepped: (&Plan, &Seen)) -> String {
+pub(crate) fn ramp(even: (&Plan, &Seen), stepped: (&Plan, &Seen)) -> Picture {
     let margin = even.0.margin() / 3600.0;
     let hours = f64::from(even.0.duration) / 3600.0;
     let x = || Axis {
         ends: (-margin, hours + margin),
-        ticks: (0..=hours as u32)
-            .map(|hour| (f64::from(hour), format!("{hour} h")))
-            .collect(),
+        labels: 9,
+        label: |hour| format!("{hour} h"),
         scale: Scale::Linear,
     };
     let shares = Panel {
@@ -27,16 +31,16 @@ pub(crate) fn ramp(even: (&Plan, &Seen), stepped: (&Plan, &Seen)) -> String {
         x: x(),
         y: Axis {
             ends: (0.0, 1.0),
-            ticks: (0..=4)
-                .map(|i| (f64::from(i) / 4.0, format!("{} %", 25 * i)))
-                .collect(),
+            labels: 6,
+            label: |share| format!("{:.0} %", 100.0 * share),
             scale: Scale::Linear,
         },
         shade: None,
+        legend: SeriesLabelPosition::UpperLeft,
         series: vec![
             series("configured, evenly", GREY, Look::Line, configured(even.0)),
             series(
-                "seen",
+                "seen, evenly",
                 BLUE,
                 Look::Dots,
                 points(even, |bin| share(bin.new, bin.requests)),
@@ -48,7 +52,7 @@ pub(crate) fn ramp(even: (&Plan, &Seen), stepped: (&Plan, &Seen)) -> String {
                 configured(stepped.0),
             ),
             series(
-                "seen",
+                "seen, in 12 steps",
                 ORANGE,
                 Look::Dots,
                 points(stepped, |bin| share(bin.new, bin.requests)),
@@ -60,13 +64,12 @@ pub(crate) fn ramp(even: (&Plan, &Seen), stepped: (&Plan, &Seen)) -> String {
         x: x(),
         y: Axis {
             ends: (0.5, 200_000.0),
-            ticks: (0..=5)
-                .map(|i| 10_u32.pow(i))
-                .map(|count| (f64::from(count), thousands(count)))
-                .collect(),
+            labels: 7,
+            label: thousands,
             scale: Scale::Log,
         },
         shade: None,
+        legend: SeriesLabelPosition::MiddleMiddle,
         series: vec![
             series(
                 "plain weights",
@@ -93,33 +96,30 @@ pub(crate) fn ramp(even: (&Plan, &Seen), stepped: (&Plan, &Seen)) -> String {
 }
 
 /// Requests and errors by the second.
-pub(crate) fn ejection(plan: &ejection::Plan, seen: &ejection::Seen) -> String {
+pub(crate) fn ejection(plan: &ejection::Plan, seen: &ejection::Seen) -> Picture {
     let length = 60 * plan.minutes;
     let by_second = |value: fn(&Second) -> u32| {
         let seconds = seen.seconds.iter().take(length).enumerate();
         seconds
-            .map(|(at, second)| (at as f64 + 0.5, f64::from(value(second))))
+            .map(|(at, second)| ((at as f64 + 0.5) / 60.0, f64::from(value(second))))
             .collect::<Vec<_>>()
     };
-    let panel = |title, highest: u32, tick: usize, series| Panel {
+    let panel = |title, highest: u32, series| Panel {
         title,
         x: Axis {
-            ends: (0.0, length as f64),
-            ticks: (0..=length)
-                .step_by(60)
-                .map(|at| (at as f64, format!("{at} s")))
-                .collect(),
+            ends: (0.0, plan.minutes as f64),
+            labels: 8,
+            label: |minute| format!("{minute} min"),
             scale: Scale::Linear,
         },
         y: Axis {
             ends: (0.0, f64::from(highest)),
-            ticks: (0..=highest)
-                .step_by(tick)
-                .map(|at| (f64::from(at), thousands(at)))
-                .collect(),
+            labels: 6,
+            label: thousands,
             scale: Scale::Linear,
         },
-        shade: Some((plan.outage.start, plan.outage.end)),
+        shade: Some((plan.outage.start / 60.0, plan.outage.end / 60.0)),
+        legend: SeriesLabelPosition::UpperRight,
         series,
     };
     let requests = vec![
@@ -141,13 +141,8 @@ pub(crate) fn ejection(plan: &ejection::Plan, seen: &ejection::Seen) -> String {
         series("without", GREY, Look::Dashed, by_second(|second| second.without)),
     ];
     draw(&[
-        panel(
-            "Requests per second (shaded: v2 answers 503)",
-            25_000,
-            5000,
-            requests,
-        ),
-        panel("Errors per second", 5000, 1000, errors),
+        panel("Requests per second (shaded: v2 answers 503)", 25_000, requests),
+        panel("Errors per second", 5000, errors),
     ])
 }
 
@@ -187,7 +182,7 @@ fn configured(plan: &Plan) -> Vec<(f64, f64)> {
     points
 }
 
-fn series(label: &'static str, color: &'static str, look: Look, points: Vec<(f64, f64)>) -> Series {
+fn series(label: &'static str, color: RGBColor, look: Look, points: Vec<(f64, f64)>) -> Series {
     Series {
         label,
         color,
@@ -200,7 +195,9 @@ fn share(part: u64, whole: u64) -> f64 {
     part as f64 / whole.max(1) as f64
 }
 
-fn thousands(count: u32) -> String {
+/// A count with a comma between thousands, for the text at a tick.
+fn thousands(count: &f64) -> String {
+    let count = count.round() as u32;
     match (count / 1000, count % 1000) {
         (0, ones) => ones.to_string(),
         (thousands, ones) => format!("{thousands},{ones:03}"),
