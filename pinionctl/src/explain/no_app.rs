@@ -1,4 +1,4 @@
-//! Why a request belongs to no app: a line for each.
+//! Why a request belongs to no app: one line for each app.
 
 use std::fmt::Write;
 
@@ -9,14 +9,14 @@ use serde_json::Value;
 
 use crate::load::Loaded;
 
-/// Says of each app why a request is not its own.
-pub(super) fn told<H: Headers + ?Sized>(loaded: &Loaded, request: &H) -> String {
+/// The reason why the request belongs to none of the apps, for each of them.
+pub(super) fn report<H: Headers + ?Sized>(loaded: &Loaded, request: &H) -> String {
     let host = normalized_host(request.first(":authority").unwrap_or_default());
     let target = request.first(":path").unwrap_or_default();
     let path = target.split(|b| *b == b'?').next().unwrap_or_default();
     if let Some(app) = loaded.edge.app(&host, || path) {
         return format!(
-            "{} is not enabled: its route header is stripped, and nothing else is done\n",
+            "{} is not enabled: the filter removes its route header and does nothing else\n",
             app.name
         );
     }
@@ -29,31 +29,31 @@ pub(super) fn told<H: Headers + ?Sized>(loaded: &Loaded, request: &H) -> String 
     for app in apps.into_iter().flatten() {
         let name = app.get("name").and_then(Value::as_str).unwrap_or_default();
         // Writing to a String cannot fail.
-        let _ = writeln!(out, "  {name}: {}", why(app, &host, path));
+        let _ = writeln!(out, "  {name}: {}", reason(app, &host, path));
     }
     if !loaded.edge.enforces() {
-        out += "  observe  every app only observes: nothing is changed, and the filter answers nobody who asks why\n";
+        out += "  observe  every app is in observe mode: no header changes, and the filter sends no explanation\n";
     }
     out
 }
 
-fn why(app: &Value, host: &[u8], path: &[u8]) -> String {
+fn reason(app: &Value, host: &[u8], path: &[u8]) -> String {
     let (hosts, paths) = (texts(app, "hosts", "*"), texts(app, "paths", "/"));
     let is_host = |text: &String| HostPattern::parse(text).is_ok_and(|pattern| pattern.matches(host));
     let is_path = |text: &String| PathPrefix::parse(text).is_ok_and(|prefix| prefix.covers(path));
     if !hosts.iter().any(is_host) {
         format!("is for other hosts: {}", hosts.join(", "))
     } else if !paths.iter().any(is_path) {
-        format!("is for this host, and for other paths: {}", paths.join(", "))
+        format!("is for this host, but for other paths: {}", paths.join(", "))
     } else {
-        "would fit, but a more specific host has apps, and none for this path".to_owned()
+        "matches, but a more specific host has apps, and none of them is for this path".to_owned()
     }
 }
 
-fn texts(app: &Value, field: &str, otherwise: &str) -> Vec<String> {
+fn texts(app: &Value, field: &str, default: &str) -> Vec<String> {
     let list = app.get(field).and_then(Value::as_array);
     list.map_or_else(
-        || vec![otherwise.to_owned()],
+        || vec![default.to_owned()],
         |list| list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
     )
 }
