@@ -1,1 +1,1 @@
-"""What the filter costs in a real Envoy, beside what else could do its work: `make bench`."""
+"""The filter's cost in a real Envoy, compared with alternatives: `make bench`."""

@@ -1,6 +1,6 @@
-"""Measures, compares and writes docs/performance.md with its pictures: `make bench`.
+"""Measures, compares, and writes docs/performance.md with its pictures: `make bench`.
 
-With fewer ROUNDS than usual all goes to .run/bench instead: a quick try is nothing to keep.
+With fewer ROUNDS than the default, the results go to .run/bench instead.
 """
 
 from __future__ import annotations
@@ -16,46 +16,46 @@ from . import memory, plan, plots, report
 from .measure import Cell, measure
 
 ROUNDS = 60
-"""In each turn, if there is the time."""
+"""Rounds in each turn, if the time limit allows."""
 
 DOCS = ROOT / "docs"
-TRIES = ROOT / ".run" / "bench"
+TRIALS = ROOT / ".run" / "bench"
 
 
-def tell(text: str) -> None:
+def log(text: str) -> None:
     print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
 
 
 def check(cell: Cell, answer: dict[str, str]) -> None:
-    if said := plan.wrong(cell, answer):
-        raise RuntimeError(f"a proxy does not do what it is measured for: {said}")
+    if error := plan.wrong(cell, answer):
+        raise RuntimeError(f"a proxy does not do what its measurement requires: {error}")
 
 
 def main() -> int:
     rounds = int(os.environ.get("ROUNDS") or ROUNDS)
-    kept = DOCS if rounds >= ROUNDS else TRIES
-    # What else the machine does widens every figure: a reader is told.
-    busy = os.getloadavg()[0]
-    TRIES.mkdir(parents=True, exist_ok=True)
+    folder = DOCS if rounds >= ROUNDS else TRIALS
+    # Other load widens all figures, so the report names it.
+    load = os.getloadavg()[0]
+    TRIALS.mkdir(parents=True, exist_ok=True)
     now = int(time.time())
-    tell("starts: memory, and the time that they take")
+    log("measures memory and start times")
     standing = memory.measure(now)
-    tell("requests")
-    times = measure(plan.plan(now), rounds, check, tell)
-    (TRIES / "rounds.json").write_text(json.dumps(times))
+    log("measures requests")
+    times = measure(plan.plan(now), rounds, check, log)
+    (TRIALS / "rounds.json").write_text(json.dumps(times))
     found = report.verdicts(times, standing)
     parts = {
-        "about": report.about(times, busy),
+        "about": report.about(times, load),
         "added": report.added(times),
         "factors": report.factors(times),
         "budgets": report.budgets(found),
         "standing": report.standing(standing),
     }
     text = report.filled((DOCS / "performance.md").read_text(), parts)
-    (kept / "performance.md").write_text(text)
-    plots.draw(times, kept / "images")
+    (folder / "performance.md").write_text(text)
+    plots.draw(times, folder / "images")
     print("\n" + "\n\n".join(parts.values()))
-    print(f"\nkept in {(kept / 'performance.md').relative_to(ROOT)}")
+    print(f"\nwritten to {(folder / 'performance.md').relative_to(ROOT)}")
     return 0 if all(each[-1] for each in found) else 1
 
 

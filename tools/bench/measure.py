@@ -1,4 +1,4 @@
-"""Sends requests to each proxy in turn, in many short rounds, and takes the CPU time of each."""
+"""Sends requests to each proxy in turn, in many short rounds, and measures the CPU time of each proxy."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from . import rivals
 from .rivals import Proxy
 
 REQUESTS = 120
-"""Of a cell in a round: some milliseconds, as what else the machine does is much the same for some tens of them."""
-AGAIN = 40
-"""Before these, in every round: what ran in between has taken a proxy's place in the caches, and so many bring it back."""
+"""Measured requests of a cell in a round. They take some milliseconds, in which other load hardly changes."""
+WARM_UP = 40
+"""Requests before these, in each round. They bring the proxy's code back into the CPU's caches."""
 WARM = 1000
-"""Of a cell before the first round."""
+"""Requests of a cell before the first round."""
 TURNS = 10
-"""Envoys, one after the other: VMs of the same proxy differ a little, by where their memory lies."""
+"""The number of Envoys, one after the other. VMs of a proxy differ a little, because of their place in memory."""
 CONNECTIONS = 4
-"""The numbers of requests are multiples of it."""
+"""Connections to each proxy. The numbers of requests are multiples of this number."""
 LIMIT = 540.0
-"""Seconds that the rounds may take in all: on a busy machine there are fewer of them."""
+"""The most seconds that all rounds take together. On a busy machine there are fewer rounds."""
 
 Cell = tuple[str, str]
-"""A proxy's name and a request's."""
+"""The name of a proxy and the name of a request."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is to be measured."""
+    """The cells to measure."""
 
     proxies: dict[str, Proxy]
     requests: dict[str, Asked]
@@ -46,19 +46,19 @@ class Plan:
 
 
 Round = dict[str, float]
-"""Microseconds of CPU time for a request, by proxy: measured within a second, by one process."""
+"""Microseconds of CPU time for a request, by proxy. One process measures a round within a second."""
 
 Times = dict[str, list[list[Round]]]
-"""The rounds of each kind of request, by turn."""
+"""The rounds by kind of request and by turn."""
 
 
 def cpu_seconds(pid: int) -> float:
-    """The CPU time of a whole process so far, to the nanosecond: the kernel's clock for it (clock_getcpuclockid)."""
+    """The CPU time of a process so far, from the kernel's clock of the process (clock_getcpuclockid)."""
     return time.clock_gettime(~pid << 3 | 2)
 
 
 class Connections:
-    """HTTP/1.1 connections to a port that stay open: a request goes out on each, then each is waited for."""
+    """Keep-alive HTTP/1.1 connections to a port. All send a request, and then all wait for their responses."""
 
     def __init__(self, port: int, count: int):
         self.sockets = [socket.create_connection(("127.0.0.1", port), timeout=60) for _ in range(count)]
@@ -73,7 +73,7 @@ class Connections:
             each.close()
 
     def send(self, requests: Iterator[bytes], count: int) -> None:
-        """Sends so many of them, rounded up to the connections, and expects a 200 without a body from each."""
+        """Sends `count` requests, rounded up to a multiple of the connections. Each response must be an empty 200."""
         for _ in range(-(-count // len(self.sockets))):
             for each in self.sockets:
                 each.sendall(next(requests))
@@ -83,36 +83,36 @@ class Connections:
                     more = each.recv(65_536)
                     response += more
                 if not more or not response.startswith(b"HTTP/1.1 200 "):
-                    raise RuntimeError(f"not what was expected: {response!r}")
+                    raise RuntimeError(f"unexpected response: {response!r}")
 
 
 def requests(asked: Asked) -> Iterator[bytes]:
-    """Its requests without an end, with paths by chance."""
+    """An endless sequence of requests with random paths."""
     fields = "".join(f"{name}: {value}\r\n" for name, value in (("host", asked.host), *asked.headers))
     paths = random.Random(1).choices(asked.paths, k=10 * len(asked.paths))
     return itertools.cycle([f"GET {path} HTTP/1.1\r\n{fields}\r\n".encode() for path in paths])
 
 
 @dataclasses.dataclass(frozen=True)
-class Ready:
-    """A proxy that runs, and the connections to it."""
+class Running:
+    """A running proxy and the connections to it."""
 
     pid: int
-    """Of an Envoy that has others too."""
+    """The process of the Envoy, which also has other proxies."""
     port: int
     connections: Connections
 
-    def took(self, sent: Iterator[bytes]) -> float:
+    def measure(self, sent: Iterator[bytes]) -> float:
         """Microseconds of CPU time for a request."""
-        self.connections.send(sent, AGAIN)
+        self.connections.send(sent, WARM_UP)
         before = cpu_seconds(self.pid)
         self.connections.send(sent, REQUESTS)
         return (cpu_seconds(self.pid) - before) / REQUESTS * 1e6
 
 
 @contextmanager
-def running(proxies: dict[str, Proxy]) -> Iterator[dict[str, Ready]]:
-    """One Envoy for each number of workers has all proxies of so many; the origin behind them is another."""
+def running(proxies: dict[str, Proxy]) -> Iterator[dict[str, Running]]:
+    """The running proxies. Those with the same number of workers share one Envoy; the origin is another Envoy."""
     binary = envoy.installed(envoy.NEWEST)
     with ExitStack() as stack:
         origin = stack.enter_context(Envoy(rivals.origin(), binary=binary)).port()
@@ -121,32 +121,32 @@ def running(proxies: dict[str, Proxy]) -> Iterator[dict[str, Ready]]:
             here = {name: proxy for name, proxy in proxies.items() if proxy.workers == workers}
             edge = stack.enter_context(Envoy(rivals.bootstrap(here, origin), binary=binary, concurrency=workers))
             for name, port in edge.ports().items():
-                started[name] = Ready(edge.process.pid, port, stack.enter_context(Connections(port, CONNECTIONS)))
+                started[name] = Running(edge.process.pid, port, stack.enter_context(Connections(port, CONNECTIONS)))
         yield started
 
 
 def measure(
-    plan: Plan, rounds: int, check: Callable[[Cell, dict[str, str]], None], tell: Callable[[str], None]
+    plan: Plan, rounds: int, check: Callable[[Cell, dict[str, str]], None], log: Callable[[str], None]
 ) -> Times:
-    """So many rounds in each turn, of every cell: kind by kind of request, its proxies in another order each time."""
+    """Measures all cells in each round, by kind of request. The order of the proxies is random in each round."""
     sent = {kind: requests(asked) for kind, asked in plan.requests.items()}
     kinds = {kind: [proxy for proxy, asked in plan.cells if asked == kind] for kind in plan.requests}
     times: Times = {kind: [] for kind in kinds}
     shuffle = random.Random(1).shuffle
 
-    def one_round(kind: str, proxies: dict[str, Ready]) -> Round:
+    def one_round(kind: str, proxies: dict[str, Running]) -> Round:
         shuffle(kinds[kind])
-        return {name: proxies[name].took(sent[kind]) for name in kinds[kind]}
+        return {name: proxies[name].measure(sent[kind]) for name in kinds[kind]}
 
     for turn in range(TURNS):
-        # In another order in each Envoy: what starts first lies elsewhere.
+        # The order differs in each Envoy, because it changes where the VMs lie in memory.
         names = random.Random(turn).sample(list(plan.proxies), len(plan.proxies))
         with running({name: plan.proxies[name] for name in names}) as proxies:
             for cell in plan.cells:
                 name, kind = cell
                 check(cell, asyncio.run(_answer(proxies[name].port, plan.requests[kind])))
                 proxies[name].connections.send(sent[kind], WARM)
-            tell(f"turn {turn + 1} of {TURNS}: {len(proxies)} proxies are warm")
+            log(f"turn {turn + 1} of {TURNS}: {len(proxies)} proxies are warm")
             for of_kind in times.values():
                 of_kind.append([])
             end = time.monotonic() + LIMIT / TURNS

@@ -1,4 +1,4 @@
-"""What a VM costs beside its requests: memory, the time to load the module, the time to take a configuration."""
+"""The cost of a VM apart from requests: memory, the time to load the module, the time to load a configuration."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from .measure import CONNECTIONS, Connections, cpu_seconds, requests
 from .rivals import Proxy
 
 FEW, MANY = 33, 65
-"""Workers between which a VM's size is taken: what the compiler leaves free serves the first VMs, and hides them."""
+"""Numbers of workers. Their difference gives the size of a VM: memory that the compiler freed hides the first VMs."""
 STARTS = 3
-"""Of each. Of sizes the median is taken, of times the least: a busy machine only adds to them."""
+"""Starts of each proxy. Sizes are medians. Times are minima, because other load only adds to them."""
 SERVED = 4000
-"""Requests before the size is taken, so that every VM has served."""
+"""Requests before the size is read, so that every VM has served some."""
 OTHERS = 2
-"""VMs of an Envoy beside those of its workers: one on the main thread, and one that the others are made of."""
+"""VMs of an Envoy besides those of the workers: one on the main thread, and the one that the others are cloned from."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """One start of an Envoy, and how it was after some requests."""
+    """One start of an Envoy, and its memory after some requests."""
 
     seconds: float
     cpu: float
@@ -37,23 +37,23 @@ class Start:
 
 @dataclasses.dataclass(frozen=True)
 class Standing:
-    """What it costs to be there, beside an Envoy without a filter."""
+    """The cost of a filter apart from requests, compared with an Envoy without a filter."""
 
     name: str
     start_ms: float
-    """From Envoy's first line in the log to its workers; one worker."""
+    """The time from Envoy's first log line to the start of the workers, with one worker."""
     start_cpu_ms: float
     first_mib: float
-    """Of an Envoy with one worker."""
+    """The memory with one worker."""
     worker_mib: float
-    """Of each worker more."""
+    """The memory of each further worker."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Whole:
     standings: list[Standing]
     configuring_ms: float
-    """CPU time that 1,000 apps take each VM more than one app does."""
+    """The CPU time of a VM to load 1,000 apps instead of one app."""
 
 
 def measure(now: int) -> Whole:
@@ -106,18 +106,18 @@ def _start(proxy: Proxy, origin: int, asked: of.Asked) -> Start:
 
 
 def _wait_for_vms(running: Envoy, proxy: Proxy) -> None:
-    """Workers take their configuration when Envoy says already that it is live; pinion says when it has."""
+    """Waits until each VM has logged its configuration. Workers load it after Envoy reports that it is live."""
     if proxy.module != rivals.MODULE or not proxy.filters:
         return
     end = time.monotonic() + 20
     while running.log().count("configuration ") < proxy.workers + OTHERS:
         if time.monotonic() > end:
-            raise RuntimeError(f"not every VM took its configuration:\n{running.log()}")
+            raise RuntimeError(f"not every VM loaded its configuration:\n{running.log()}")
         time.sleep(0.02)
 
 
 def _loading(log: str) -> float:
-    """Seconds between two lines of the log, at whose start the time stands."""
+    """The seconds between Envoy's first log line and the start of its workers, by the times in the log."""
 
     def at(said: str) -> float:
         line = next(line for line in log.splitlines() if said in line)

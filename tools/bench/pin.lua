@@ -1,5 +1,5 @@
--- Pins clients as pinion does without keys, in as few steps as Lua needs: a rule, a cookie whose pin holds for a day and
--- names a slot, the route header, the stamp where the upstream has none. It verifies nothing, renews nothing and counts
+-- Pins clients as pinion does without keys, in as few steps as Lua needs: a rule, a cookie whose pin is valid for a day
+-- and names a slot, the route header, and the stamp if the upstream sets none. The script verifies, renews and counts
 -- nothing.
 local match, random, tonumber, time = string.match, math.random, tonumber, os.time
 local labels = {v1 = "1.0", v2 = "2.0"}
@@ -7,7 +7,7 @@ local ttl = 86400
 local pin = "pinion%-shop=[^;~]*~(%d+)~0~(%d+)"
 local first, later = "^" .. pin, "; " .. pin
 
-local function held(cookie)
+local function slot_of(cookie)
   local issued, slot = match(cookie, first)
   if not slot then
     issued, slot = match(cookie, later)
@@ -28,7 +28,7 @@ function envoy_on_request(request)
     version = "v2"
   else
     local cookie = headers:get("cookie")
-    local slot = cookie and held(cookie)
+    local slot = cookie and slot_of(cookie)
     if not slot then
       slot = random(0, 99999)
       fresh = slot

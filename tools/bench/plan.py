@@ -1,4 +1,4 @@
-"""What is measured and compared, and what it may come to."""
+"""What is measured and compared, and the budgets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TWO = "2 workers"
 
 
 def cell(row: str, kind: str) -> Cell:
-    """Its own host calls differ from one kind of request to the next, and so do the proxies that make them."""
+    """A table's cell. Pinion's host calls differ for each kind of request, so each kind has its own proxy."""
     return (f"{OWN}: {kind}" if row == OWN else row, kind)
 
 
@@ -70,7 +70,7 @@ def plan(now: int) -> Plan:
 
 @dataclasses.dataclass(frozen=True)
 class Factor:
-    """One thing about the configuration or the request that is not as it is elsewhere."""
+    """One varied property of the configuration or the request."""
 
     group: str
     name: str
@@ -100,7 +100,7 @@ FACTORS = (
 
 @dataclasses.dataclass(frozen=True)
 class Budget:
-    """How many times what `than` adds a cell may add."""
+    """The highest ratio of what `cell` adds to what `than` adds."""
 
     name: str
     limit: float
@@ -134,14 +134,14 @@ BUDGETS = (
 
 @dataclasses.dataclass(frozen=True)
 class Added:
-    """Microseconds for a request, or how many times as many: medians of the quieter half of the rounds, and of all."""
+    """Microseconds for a request, or a ratio: the medians of the quieter half of the rounds, and of all rounds."""
 
     quieter: float
     all: float
 
 
 def quieter(times: Times) -> Times:
-    """The half of the rounds in which all proxies together took least for all kinds of requests."""
+    """The half of the rounds in which all proxies together took the least time, over all kinds of requests."""
     took = {
         (turn, i): sum(sum(times[kind][turn][i].values()) for kind in times)
         for turn, rounds in enumerate(next(iter(times.values())))
@@ -162,12 +162,12 @@ def _medians(times: Times, kind: str, value: Callable[[Round], float]) -> Added:
 
 
 def whole(times: Times, cell: Cell) -> Added:
-    """What a request takes in all."""
+    """The time of a request in all."""
     return _medians(times, cell[1], lambda each: each[cell[0]])
 
 
 def added(times: Times, cell: Cell, base: Cell) -> Added:
-    """What a proxy adds to another in the same rounds."""
+    """The time that a proxy adds to another one in the same rounds."""
     return _medians(times, cell[1], lambda each: each[cell[0]] - each[base[0]])
 
 
@@ -177,7 +177,7 @@ def ratio(times: Times, budget: Budget) -> Added:
 
 
 def error(times: Times, budget: Budget) -> float:
-    """The standard error of the ratio in the quieter half, from one turn to the next: the jackknife's."""
+    """The standard error of the ratio in the quieter half: the jackknife over the turns."""
     turns = len(times[budget.cell[1]])
 
     def without(left_out: int) -> Times:
@@ -188,7 +188,7 @@ def error(times: Times, budget: Budget) -> float:
 
 
 def wrong(at: Cell, answer: dict[str, str]) -> str | None:
-    """Whether a proxy does something else than it is measured for."""
+    """An error text if the proxy's answer is not the expected one."""
     row, kind = at[0].partition(":")[0], at[1]
     route, shown, given = (answer[name] for name in ("x-asked-for", "x-app-version", "set-cookie"))
     nothing = ("", "", "")

@@ -1,4 +1,4 @@
-"""The same figures as pictures."""
+"""Draws the figures of the report."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def _added(times: Times, to: Path) -> None:
         place.set_title(kind, fontsize=10)
         place.tick_params(axis="y", length=0)
     axes[0].invert_yaxis()
-    told = "µs of CPU time added to a request: medians of the quieter half of the rounds, and of all (a stroke)"
-    figure.supxlabel(told, fontsize=10)
+    label = "µs of CPU time added to a request: medians of the quieter half of the rounds (bar) and of all (stroke)"
+    figure.supxlabel(label, fontsize=10)
     _save(figure, to)
 
 

@@ -1,4 +1,4 @@
-"""The tables of docs/performance.md, and where they stand in it."""
+"""The tables of docs/performance.md, and their places in it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CONFIGURING_LIMIT = 50.0
 """Milliseconds."""
 
 
-def about(times: Times, busy: float) -> str:
+def about(times: Times, load: float) -> str:
     cpu = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     machine = f"{cpu[1] if cpu else platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}"
     turns = times[plan.PINNED]
@@ -29,12 +29,12 @@ def about(times: Times, busy: float) -> str:
         f"{time.strftime('%Y-%m-%d')}, Envoy {envoy.NEWEST}, on {machine}. The module's checksum begins with "
         f"`{digest}`. {len(turns)} Envoys, {sum(map(len, turns))} rounds of {REQUESTS:,} requests over {CONNECTIONS} "
         f"connections; {quieter} of the Envoys have rounds in the quieter half. The machine's load average before it "
-        f"began: {busy:.1f}."
+        f"began: {load:.1f}."
     )
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    """The first column to the left, the others to the right."""
+    """A Markdown table whose first column is aligned left, the other columns right."""
     rule = ("---", *["---:"] * (len(head) - 1))
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
 
@@ -66,7 +66,7 @@ def factors(times: Times) -> str:
 
 
 def verdicts(times: Times, standing: memory.Whole) -> list[tuple[str, str, str, str, bool]]:
-    """Name, what it may be, what it is in the quieter half and in all rounds, and whether it holds: the half decides."""
+    """For each budget: name, limit, value in the quieter half, value in all rounds, and whether it holds."""
     found = []
     for budget in plan.BUDGETS:
         ratio, error = plan.ratio(times, budget), plan.error(times, budget)
@@ -101,7 +101,7 @@ def standing(found: memory.Whole) -> str:
 
 
 def filled(text: str, parts: dict[str, str]) -> str:
-    """The document with each part in place of what stood between its marks."""
+    """The document with each part between the comments that mark its place."""
     for name, part in parts.items():
         before, begin, rest = text.partition(f"<!-- measured: {name} -->\n")
         _, end, after = rest.partition("<!-- end -->")

@@ -1,4 +1,4 @@
-"""The proxies that are compared: each a bootstrap, and what it does with a pinned client's request."""
+"""The proxies that are compared."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from cost import BUSY, exchange
+from cost import exchange
 from cost.scenarios import HOST, Asked, Scenario
 from harness import bootstrap as make
 from harness.envoy import MODULE, TOOLS, walk
@@ -17,12 +17,12 @@ FLOOR, NOTHING, REPLAY = (MODULES / f"{name}.wasm" for name in ("floor", "nothin
 
 VERSIONS = ("v1", "v2")
 RING = "-by-hash"
-"""At the end of a cluster's name: it is the same, balanced by hash."""
+"""The suffix of a cluster that is balanced by hash."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Proxy:
-    """What a listener of an Envoy does: its filters, or routes of its own."""
+    """A listener of an Envoy: its filters and routes."""
 
     filters: tuple[dict, ...] = ()
     module: Path = MODULE
@@ -30,7 +30,7 @@ class Proxy:
     workers: int = 1
 
     def listener(self, name: str) -> dict:
-        """Each has VMs of its own, and as many connections on each worker."""
+        """The listener. It has its own VMs, and Envoy balances its connections exactly over the workers."""
         listener = make.listener(name, copy.deepcopy(list(self.filters)), list(self.routes))
         listener["connection_balance_config"] = {"exact_balance": {}}
         walk(listener, lambda node: node.update(vm_id=name) if "runtime" in node else None)
@@ -39,14 +39,14 @@ class Proxy:
 
 
 def bootstrap(proxies: dict[str, Proxy], origin: int) -> dict:
-    """An Envoy of these proxies. Every version is served by the same origin."""
+    """The bootstrap of an Envoy with these proxies. The same origin serves every version."""
     balanced = (("", "ROUND_ROBIN"), (RING, "RING_HASH"))
     clusters = [make.cluster(v + end, origin, lb_policy=policy) for v in VERSIONS for end, policy in balanced]
     return make.bootstrap([proxy.listener(name) for name, proxy in proxies.items()], clusters)
 
 
 def origin() -> dict:
-    """What answers: it tells which version it was asked for."""
+    """The bootstrap of the origin. Its response names the requested version."""
     answer = {
         "match": {"prefix": "/"},
         "direct_response": {"status": 200},
@@ -65,7 +65,7 @@ def no_filter(workers: int = 1) -> Proxy:
 
 
 def header_mutation() -> Proxy:
-    """A header on the request and one on the response, of every request."""
+    """Sets one header on each request and one on each response."""
 
     def put(value: str) -> list[dict]:
         action = "OVERWRITE_IF_EXISTS_OR_ADD"
@@ -76,10 +76,10 @@ def header_mutation() -> Proxy:
 
 
 def weighted_clusters() -> Proxy:
-    """Envoy's own: the hash of a cookie chooses the cluster.
+    """Envoy's own way: the hash of a cookie selects the cluster.
 
-    The choice does not give the cookie to who has none; a balancer by hash does, behind it. A client's first request
-    so goes anywhere.
+    This selection gives no cookie to a new client. The hash-based load balancer behind it does, so the first request
+    of a client may reach any version.
     """
 
     def stamped(version: str, weight: int, label: str) -> dict:
@@ -117,7 +117,7 @@ def pinion(config: dict, workers: int = 1) -> Proxy:
 
 
 def own_calls(config: dict, asked: Asked, now: int) -> Proxy:
-    """A busy filter's own host calls for this request, as it makes them now, without what it thinks in between."""
-    _, seen = exchange(MODULE, Scenario("", config, asked), now, before=BUSY)
-    lines = ["\t".join(call.said) for call in seen.calls if call.said != ("(end)",)]
+    """The filter's host calls for this request, without the filter's own instructions."""
+    _, seen = exchange(MODULE, Scenario("", config, asked), now)
+    lines = ["\t".join(call.words) for call in seen.calls if call.words != ("(end)",)]
     return Proxy((make.pinion("".join(f"{line}\n" for line in lines)),), REPLAY)

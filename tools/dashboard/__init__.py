@@ -1,1 +1,1 @@
-"""A picture of the Grafana dashboard with what a real Prometheus saw: `make dashboard`."""
+"""Draws the Grafana dashboard with the data of a real Prometheus: `make dashboard`."""

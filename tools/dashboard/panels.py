@@ -1,4 +1,4 @@
-"""What dashboard.json says of each panel: asked of a Prometheus, and not drawn yet."""
+"""The panels of dashboard.json with the data of a Prometheus."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .prometheus import SCRAPE, Prometheus
 DASHBOARD = ROOT / "wasmplugin" / "observability" / "dashboard.json"
 
 VARIABLES = {"$__rate_interval": f"{4 * SCRAPE}s", "$app": ".*"}
-"""Grafana's own choice for that scrape interval, and all apps."""
+"""Grafana's value for this scrape interval, and all apps."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Series:
     legend: str
     values: dict[float, float]
-    """By seconds since the start."""
+    """The values by seconds since the start."""
     dashed: bool
 
 
@@ -34,18 +34,18 @@ class Panel:
     series: list[Series]
 
 
-def asked(prometheus: Prometheus, start: float, stop: float) -> list[Panel]:
+def queried(prometheus: Prometheus, start: float, stop: float) -> list[Panel]:
     return [_panel(each, prometheus, start, stop) for each in json.loads(DASHBOARD.read_text())["panels"]]
 
 
-def _panel(said: dict, prometheus: Prometheus, start: float, stop: float) -> Panel:
+def _panel(source: dict, prometheus: Prometheus, start: float, stop: float) -> Panel:
     series = []
     dashed = {
         each["matcher"]["options"]
-        for each in said["fieldConfig"]["overrides"]
+        for each in source["fieldConfig"]["overrides"]
         if any(property["id"] == "custom.lineStyle" for property in each["properties"])
     }
-    for target in said["targets"]:
+    for target in source["targets"]:
         query = re.sub(r"\$\w+", lambda found: VARIABLES[found[0]], target["expr"])
         found = [
             Series(
@@ -56,11 +56,11 @@ def _panel(said: dict, prometheus: Prometheus, start: float, stop: float) -> Pan
             for labels, values in prometheus.range(query, start, stop)
         ]
         series += sorted(found, key=lambda each: each.legend)
-    defaults = said["fieldConfig"]["defaults"]
+    defaults = source["fieldConfig"]["defaults"]
     return Panel(
-        said["title"],
+        source["title"],
         defaults["unit"],
         defaults["custom"]["stacking"]["mode"] == "normal",
-        said["gridPos"],
+        source["gridPos"],
         series,
     )

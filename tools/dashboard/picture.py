@@ -1,4 +1,4 @@
-"""Draws the panels where Grafana would put them."""
+"""Draws the panels in Grafana's layout."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ plt.rcParams.update({
 })  # fmt: skip
 
 WIDTH, ROW, GAP = 12.0, 0.33, 0.05
-"""Inches: of the picture, of one of Grafana's rows, and around a panel."""
+"""In inches: the width of the picture, the height of a row of Grafana's grid, and the gap around a panel."""
 HEAD, LINE = 0.36, 0.19
 LEFT, RIGHT, TITLE, TICKS, LEGEND = 0.66, 0.2, 0.38, 0.34, 0.175
 
@@ -45,14 +45,14 @@ UNITS = {
 }
 
 
-def draw(panels: list[Panel], seconds: int, heard: list[tuple[int, str]], to: Path) -> None:
-    """`heard` is what happened when, for the lines at the foot."""
+def draw(panels: list[Panel], seconds: int, events: list[tuple[int, str]], to: Path) -> None:
+    """Writes the picture. The events are listed below the panels."""
     rows = max(each.place["y"] + each.place["h"] for each in panels)
-    story = "What was done: " + " · ".join(f"{_clock(at)} {what}" for at, what in heard)
+    listed = "Events: " + " · ".join(f"{_clock(at)} {what}" for at, what in events)
     foot = [
-        *textwrap.wrap(story, 165),
-        "Drawn from what a Prometheus answers to the dashboard's queries, in the dashboard's layout. "
-        "It is no screenshot of Grafana.",
+        *textwrap.wrap(listed, 165),
+        "Drawn from the answers of a real Prometheus to the dashboard's queries, in the dashboard's layout. "
+        "This is not a screenshot of Grafana.",
     ]
     height = HEAD + rows * ROW + len(foot) * LINE + 0.15
     figure = plt.figure(figsize=(WIDTH, height), facecolor="#f3f4f6")
@@ -110,7 +110,7 @@ def _lines(axes: plt.Axes, panel: Panel) -> None:
         stacked = [[each.values.get(at, 0) for at in times] for each in panel.series]
         axes.stackplot(times, stacked, labels=[each.legend for each in panel.series], alpha=0.55, linewidth=0)
         return
-    # As in Grafana, a point that is missing makes a gap.
+    # As in Grafana, a missing point leaves a gap.
     times = sorted({at for each in panel.series for at in each.values})
     for each in panel.series:
         values = [each.values.get(at, math.nan) for at in times]

@@ -1,4 +1,4 @@
-"""A real Prometheus that scrapes a mesh, and is asked over HTTP."""
+"""A real Prometheus that scrapes a mesh and answers queries over HTTP."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from istiod import wait_until
 from mesh import Mesh
 
 SCRAPE = 5
-"""Seconds between two scrapes, in which a run of minutes shows what takes a cluster hours."""
+"""Seconds between two scrapes. They are short, so that a run of minutes gives as many points as hours of a cluster."""
 
 
 class Prometheus:
-    """Scrapes each proxy and istiod, with the labels that Istio's scrape configuration gives; ended with the block."""
+    """A Prometheus that scrapes each proxy and istiod, with the labels of Istio's scrape configuration."""
 
     def __init__(self, mesh: Mesh):
         self.home = Path(tempfile.mkdtemp(prefix="pinion-prometheus-"))
@@ -67,12 +67,12 @@ class Prometheus:
         shutil.rmtree(self.home, ignore_errors=True)
 
     def range(self, query: str, start: float, stop: float) -> list[tuple[dict[str, str], list[tuple[float, float]]]]:
-        """The series of a query, as Grafana asks for them: their labels, and value by time."""
-        asked = urllib.parse.urlencode({"query": query, "start": start, "end": stop, "step": SCRAPE})
-        said = json.loads(self._get(f"/api/v1/query_range?{asked}"))
-        if said["status"] != "success":
-            raise RuntimeError(f"{query}: {said}")
-        found = said["data"]["result"]
+        """The series of a query over a period, each with its labels and its values by time."""
+        parameters = urllib.parse.urlencode({"query": query, "start": start, "end": stop, "step": SCRAPE})
+        answer = json.loads(self._get(f"/api/v1/query_range?{parameters}"))
+        if answer["status"] != "success":
+            raise RuntimeError(f"{query}: {answer}")
+        found = answer["data"]["result"]
         return [(each["metric"], [(at, float(value)) for at, value in each["values"]]) for each in found]
 
     def _get(self, path: str) -> str:

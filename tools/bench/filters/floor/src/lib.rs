@@ -1,4 +1,4 @@
-//! The least that any filter does which pins by host and shows the version: it reads a header, writes one on the
+//! The least that a filter must do to pin by host and show the version: it reads one header, writes one header on the
 //! request and one on the response, and counts. It decides nothing.
 
 use proxy_wasm::hostcalls;

@@ -1,4 +1,4 @@
-//! The least that a filter of the SDK can be.
+//! A filter of the SDK that does nothing.
 
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;

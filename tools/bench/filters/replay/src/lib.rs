@@ -1,8 +1,8 @@
-//! Makes the host calls that its configuration lists, and nothing else: what another filter would cost without its
-//! logic.
+//! Makes the host calls that the configuration lists, and nothing else. So it costs what another filter costs without
+//! that filter's logic.
 //!
-//! A line of the configuration is a call and its arguments, with tabs between; behind the line `(response)` stand those
-//! of the response.
+//! Each line of the configuration is a call and its arguments, separated by tabs. The calls of the response follow the
+//! line `(response)`.
 
 use std::rc::Rc;
 
@@ -19,7 +19,7 @@ enum Call {
     Add(MapType, String, String),
     Remove(MapType, String),
     Property(Vec<String>),
-    Note(String, String),
+    SetProperty(String, String),
     Time,
     Random,
     Increment(u32),
@@ -91,7 +91,7 @@ fn call(line: &str, counter: u32) -> Option<Call> {
         ["add", map, name, value] => Call::Add(kind(map)?, owned(name), owned(value)),
         ["remove", map, name] => Call::Remove(kind(map)?, owned(name)),
         ["property", ref path @ ..] => Call::Property(path.iter().map(|part| owned(part)).collect()),
-        ["note", name, value] => Call::Note(owned(name), owned(value)),
+        ["set_property", name, value] => Call::SetProperty(owned(name), owned(value)),
         ["time"] => Call::Time,
         ["random"] => Call::Random,
         ["increment"] => Call::Increment(counter),
@@ -112,11 +112,11 @@ unsafe extern "C" {
     fn proxy_get_header_map_pairs(map: MapType, data: *mut *mut u8, size: *mut usize) -> u32;
 }
 
-/// Takes all headers as the filter takes them, without the SDK's copies.
-fn take(map: MapType) {
+/// Reads all headers as the filter does, without the SDK's copies.
+fn read_all(map: MapType) {
     let (mut data, mut size) = (std::ptr::null_mut(), 0);
-    // SAFETY: both point to places of the right type. What the host leaves there it took from this allocator, with this
-    // size, and it is ours.
+    // SAFETY: both pointers are valid for writes of their types. The host allocated the block with this module's
+    // allocator and this size, and hands over its ownership.
     unsafe {
         proxy_get_header_map_pairs(map, &mut data, &mut size);
         if !data.is_null() {
@@ -125,10 +125,10 @@ fn take(map: MapType) {
     }
 }
 
-/// What the host answers is taken, and not looked at.
+/// Makes a call and ignores the host's answer.
 fn make(call: &Call) {
     match call {
-        Call::Map(map) => take(*map),
+        Call::Map(map) => read_all(*map),
         Call::Header(map, name) => {
             let _ = hostcalls::get_map_value_bytes(*map, name);
         }
@@ -144,7 +144,7 @@ fn make(call: &Call) {
         Call::Property(path) => {
             let _ = hostcalls::get_property(path.iter().map(String::as_str).collect());
         }
-        Call::Note(name, value) => {
+        Call::SetProperty(name, value) => {
             let _ = hostcalls::set_property(vec![name], Some(value.as_bytes()));
         }
         Call::Time => {
