@@ -17,10 +17,6 @@ pub trait Environment {
     fn claim(&self, name: &str) -> Option<Claim>;
     /// The client's address, as far as Envoy trusts it.
     fn client_address(&self) -> Option<IpAddr>;
-    /// The pin that was issued for this request before an internal redirect. The client does not have it yet.
-    fn issued_pin(&self) -> Option<Vec<u8>> {
-        None
-    }
 }
 
 /// The value of a claim, decoded by the host. A claim of any other JSON type counts as absent.

@@ -382,7 +382,6 @@ fn an_exchange_costs_these_host_calls() {
                     "add 0 x-app-version",
                     "add 0 cookie",
                     "increment",
-                    "set pinion_pin",
                 ][..],
                 &given,
             ]

@@ -1,9 +1,9 @@
-"""Packs a module as an OCI image, FROM scratch with plugin.wasm at its root, in the form that Istio takes.
+"""Packs a module as an OCI image, FROM scratch with plugin.wasm at its root, which is a form that Istio loads.
 
     python3 tools/image.py MODULE VERSION ARCHIVE
 
-Nothing but the module and the version enters: the same ones give the same digest, wherever it is built. It prints
-the digest, which is the `sha256` of a WasmPlugin that names the image.
+The digest depends only on the module and the version, not on the machine. The command prints the digest, which is the
+`sha256` of a WasmPlugin that names the image.
 """
 
 import gzip
@@ -17,8 +17,8 @@ from pathlib import Path
 IMAGE = "application/vnd.oci.image"
 
 
-def packed(files: dict[str, bytes]) -> bytes:
-    """A tar of these files, of nobody and of no time."""
+def tar_of(files: dict[str, bytes]) -> bytes:
+    """A tar archive of the files, without owner and time."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for name, content in files.items():
@@ -28,7 +28,8 @@ def packed(files: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def described(media_type: str, content: bytes) -> dict:
+def descriptor(media_type: str, content: bytes) -> dict:
+    """The OCI descriptor of a blob."""
     return {"mediaType": media_type, "digest": f"sha256:{hashlib.sha256(content).hexdigest()}", "size": len(content)}
 
 
@@ -37,15 +38,15 @@ def encoded(document: dict) -> bytes:
 
 
 def image(module: bytes, version: str) -> tuple[str, bytes]:
-    """The image's digest, and an archive of its layout."""
-    tar = packed({"plugin.wasm": module})
+    """The image's digest, and the tar archive of its OCI layout."""
+    tar = tar_of({"plugin.wasm": module})
     layer = gzip.compress(tar, mtime=0)
     labels = {
         "org.opencontainers.image.title": "pinion",
         "org.opencontainers.image.version": version,
         "org.opencontainers.image.description": "Pins clients to app versions: a Proxy-Wasm filter for Envoy and Istio",
     }
-    # Proxies of every architecture take it, as there is no index of several to choose from.
+    # The image has no index of platforms, so proxies of every architecture load it.
     config = encoded({
         "architecture": "amd64",
         "os": "linux",
@@ -55,12 +56,12 @@ def image(module: bytes, version: str) -> tuple[str, bytes]:
     manifest = encoded({
         "schemaVersion": 2,
         "mediaType": f"{IMAGE}.manifest.v1+json",
-        "config": described(f"{IMAGE}.config.v1+json", config),
-        "layers": [described(f"{IMAGE}.layer.v1.tar+gzip", layer)],
+        "config": descriptor(f"{IMAGE}.config.v1+json", config),
+        "layers": [descriptor(f"{IMAGE}.layer.v1.tar+gzip", layer)],
         "annotations": labels,
     })  # fmt: skip
-    top = described(f"{IMAGE}.manifest.v1+json", manifest)
-    # podman and containerd take the name from the first, which is of no registry; the second alone would be the name.
+    top = descriptor(f"{IMAGE}.manifest.v1+json", manifest)
+    # podman and containerd take the image's name from the first annotation. Without it, the second would be the name.
     name = f"localhost/pinion:{version}"
     names = {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": version}
     blobs = {f"blobs/sha256/{hashlib.sha256(each).hexdigest()}": each for each in (config, layer, manifest)}
@@ -68,11 +69,11 @@ def image(module: bytes, version: str) -> tuple[str, bytes]:
     layout = {
         "oci-layout": encoded({"imageLayoutVersion": "1.0.0"}),
         "index.json": encoded({"schemaVersion": 2, "manifests": [{**top, "annotations": names}]}),
-        # docker's own form, which it asks for unless it stores images in containerd.
+        # docker needs its own format, unless it stores images in containerd.
         "manifest.json": encoded([{"Config": config_path, "RepoTags": [name], "Layers": [layer_path]}]),
         **blobs,
     }
-    return top["digest"].removeprefix("sha256:"), packed(layout)
+    return top["digest"].removeprefix("sha256:"), tar_of(layout)
 
 
 if __name__ == "__main__":

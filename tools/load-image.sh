@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Loads the archive of an image with the first of docker, podman and buildah that works here, and says what it did.
+# Loads an image archive with the first of docker, podman and buildah that works, and prints the result.
 #
 #   tools/load-image.sh ARCHIVE
 #
-# A client whose engine does not run is passed over. That there is none at all is no error: the archive is there.
+# An engine that does not run is skipped. It is no error if none runs, because the archive exists.
 set -euo pipefail
 archive=$1
-passed_over=""
+skipped=""
 for engine in docker podman buildah; do
     command -v "$engine" >/dev/null || continue
-    # Of docker it asks the daemon, of the others whether they can store images.
+    # For docker this asks the daemon, for the others whether they can store images.
     if ! "$engine" info >/dev/null 2>&1; then
-        passed_over+=" ($engine is here, but does not work)"
+        skipped+=" ($engine is installed, but does not work)"
         continue
     fi
     case $engine in
@@ -19,10 +19,10 @@ for engine in docker podman buildah; do
     *) load=(load --quiet --input "$archive") ;;
     esac
     if ! said=$("$engine" "${load[@]}" 2>&1); then
-        echo "$engine does not take $archive:"$'\n'"$said" >&2
+        echo "$engine cannot load $archive:"$'\n'"$said" >&2
         exit 1
     fi
-    echo "$archive: loaded with $engine: ${said##*$'\n'}$passed_over"
+    echo "$archive: loaded with $engine: ${said##*$'\n'}$skipped"
     exit
 done
-echo "$archive: not loaded, as neither docker, podman nor buildah works here$passed_over; push it with what you have"
+echo "$archive: not loaded, because neither docker, podman nor buildah works here$skipped; push the archive with another tool"

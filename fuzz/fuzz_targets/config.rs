@@ -107,8 +107,8 @@ fn judge(json: &[u8]) {
         Ok(config) => {
             if let Role::Edge(edge) = config.role {
                 for app in edge.apps() {
-                    assert!(app.versions.iter().any(|version| version == app.rollout.stable()));
-                    let (end, _) = app.rollout.layout(0).runs().last().map(|(end, owner)| (end, owner.clone())).expect("every slot is somebody's");
+                    assert!(app.versions.iter().any(|version| version == app.schedule.stable()));
+                    let (end, _) = app.schedule.layout(0).runs().last().map(|(end, owner)| (end, owner.clone())).expect("every slot is somebody's");
                     assert_eq!(end, pinion::rollout::slots::SLOTS);
                 }
             }

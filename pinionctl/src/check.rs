@@ -1,4 +1,4 @@
-//! `check`: what the filter would say of a configuration, before a proxy hears of it.
+//! `check`: reports the errors that the filter would find in a configuration, before a proxy loads it.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ use crate::load::{self, AnyProxy};
 /// What to check.
 #[derive(Args)]
 pub(crate) struct Check {
-    /// Plugin configurations in JSON or YAML, or manifests with WasmPlugins among others; - is standard input.
+    /// Plugin configurations in JSON or YAML, or manifests that contain WasmPlugins; - is standard input.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Check as on a gateway, where `inbound: keep` is refused.
@@ -41,7 +41,7 @@ impl Check {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Says what is wrong with each configuration of a text; how many there were, and how many errors.
+    /// Prints the errors of each configuration in a text. Returns the numbers of configurations and of errors.
     fn check(&self, name: &str, text: &str) -> (usize, usize) {
         let documents = match document::parse(text) {
             Ok(documents) => documents,
@@ -61,20 +61,20 @@ impl Check {
                     continue;
                 }
             };
-            let say = |kind: &str, note: &pinion::config::ConfigError| {
-                println!("{name}:{}", found.note(kind, note));
+            let report = |kind: &str, error: &pinion::config::ConfigError| {
+                println!("{name}:{}", found.message(kind, error));
             };
             match Config::parse(json.as_bytes(), &AnyProxy::new(self.gateway)) {
                 Ok(config) => {
                     config
                         .warnings
                         .iter()
-                        .for_each(|warning| say("warning: ", warning));
+                        .for_each(|warning| report("warning: ", warning));
                     println!("{name}:{}: good", found.config.span.start.line());
                 }
                 Err(errors) => {
                     wrong += errors.iter().count();
-                    errors.iter().for_each(|error| say("", error));
+                    errors.iter().for_each(|error| report("", error));
                 }
             }
         }

@@ -1,31 +1,31 @@
-//! Configurations in files: JSON, YAML, or WasmPlugins among other manifests; and which line a path stands on.
+//! Configurations in files of JSON, YAML or Kubernetes manifests, and the lines of their fields.
 
 use pinion::config::ConfigError;
 use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
 use serde_json::Value;
 
-/// A configuration and where it stands.
+/// A configuration and its position in a document.
 pub(crate) struct Found<'a> {
     /// The configuration itself.
     pub(crate) config: &'a MarkedYaml<'a>,
-    /// What precedes its paths: `spec.pluginConfig.` in a WasmPlugin.
+    /// The prefix of the configuration's paths: `spec.pluginConfig.` in a WasmPlugin.
     pub(crate) prefix: &'static str,
 }
 
 impl Found<'_> {
-    /// What is to be said of it, behind the line where that stands: `11: spec.pluginConfig.apps[0].name: must be …`
-    pub(crate) fn note(&self, kind: &str, note: &ConfigError) -> String {
-        let line = line(self.config, &note.path);
-        format!("{line}: {kind}{}{note}", self.prefix)
+    /// An error with its line: `11: spec.pluginConfig.apps[0].name: must be …`
+    pub(crate) fn message(&self, kind: &str, error: &ConfigError) -> String {
+        let line = line(self.config, &error.path);
+        format!("{line}: {kind}{}{error}", self.prefix)
     }
 }
 
-/// Every document of a text. JSON is YAML too.
+/// All documents of a text. JSON is also YAML.
 pub(crate) fn parse(text: &str) -> Result<Vec<MarkedYaml<'_>>, String> {
     MarkedYaml::load_from_str(text).map_err(|error| error.to_string())
 }
 
-/// The configuration of a document; none where it is another manifest.
+/// The configuration of a document. None if the document is another manifest.
 pub(crate) fn config<'a>(document: &'a MarkedYaml<'a>) -> Option<Found<'a>> {
     match field(document, "kind") {
         None => Some(Found {
@@ -58,7 +58,7 @@ fn text<'a>(node: &'a MarkedYaml<'a>) -> Option<&'a str> {
     }
 }
 
-/// As the filter gets it.
+/// The configuration as the filter gets it.
 pub(crate) fn json(node: &MarkedYaml<'_>) -> Result<Value, String> {
     let line = node.span.start.line();
     Ok(match &node.data {
@@ -79,7 +79,7 @@ pub(crate) fn json(node: &MarkedYaml<'_>) -> Result<Value, String> {
     })
 }
 
-/// The line of what a path such as `apps[0].versions[1].weight` names, or of the nearest that is there.
+/// The line of a path such as `apps[0].versions[1].weight`, or of its nearest parent that exists.
 fn line(node: &MarkedYaml<'_>, path: &str) -> usize {
     line_below(node, path, node.span.start.line())
 }
@@ -95,7 +95,7 @@ fn line_below(node: &MarkedYaml<'_>, path: &str, otherwise: usize) -> usize {
             })
         }
         YamlData::Mapping(fields) => {
-            // A name of the user's own may have dots: the longest that fits is meant.
+            // A name that the user chose may contain dots, so the longest key that fits is the right one.
             let fits = fields.iter().filter_map(|(key, value)| {
                 let rest = path.strip_prefix(text(key)?)?;
                 let ends = rest.is_empty() || rest.starts_with(['.', '[']);

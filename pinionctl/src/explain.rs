@@ -1,7 +1,7 @@
-//! `explain`: which version a request goes to and why, in the filter's own words and in plainer ones.
+//! `explain`: which version a request gets and why, as the filter's own explanation and in sentences.
 
 mod head;
-mod nowhere;
+mod no_app;
 mod steps;
 mod world;
 
@@ -22,45 +22,45 @@ use crate::{clock, print};
 use head::Lines;
 use world::World;
 
-/// What is asked.
+/// The request and its circumstances.
 #[derive(Args)]
 #[command(after_help = "\
 Example:
   printf 'GET / HTTP/1.1\\nHost: shop.example.com\\n' | pinionctl explain --config edge.yaml --request - --draw 5
   curl -sv https://shop.example.com/ 2>&1 | pinionctl explain --config edge.yaml --request - --scheme https
 
-The first line is what the filter answers in x-pinion-decision. Signing keys come from the environment, from the variables
-that the configuration names. Every version is taken as healthy. Headers that Envoy adds itself, such as x-request-id, and
-claims of a token are there only if they are given.")]
+The first line is the filter's answer in x-pinion-decision. The signing keys come from the environment variables that the
+configuration names. All versions count as healthy. Headers that Envoy adds, such as x-request-id, and claims of a token are
+present only if they are given.")]
 pub(crate) struct Explain {
-    /// The plugin configuration in JSON or YAML, or a WasmPlugin among other manifests; - is standard input.
+    /// The plugin configuration in JSON or YAML, or manifests that contain one WasmPlugin; - is standard input.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// The request's head: request line, Host and header lines, or what curl -v says; - is standard input.
+    /// The request's head: request line, Host and header lines, or the output of curl -v; - is standard input.
     #[arg(long, value_name = "FILE")]
     request: PathBuf,
-    /// When the request comes; now, if not given.
+    /// The time of the request. The default is now.
     #[arg(long, value_name = "TIME", value_parser = clock::time)]
     at: Option<u64>,
-    /// A claim of the client's verified token, a string or a list: plan=gold, 'groups=["a", "b"]'. Leave out what is
-    /// neither: to the filter it is absent.
+    /// A claim of the client's verified token, a string or a list: plan=gold, 'groups=["a", "b"]'. Leave out claims of
+    /// other types: for the filter they are absent.
     #[arg(long, value_name = "NAME=VALUE", value_parser = world::claim)]
     claim: Vec<(String, Option<Claim>)>,
-    /// The client's address, as far as Envoy trusts it.
+    /// The client's address, as Envoy determines it.
     #[arg(long, value_name = "ADDRESS")]
     source: Option<IpAddr>,
-    /// How the client came, in place of the request's x-forwarded-proto; http, where there is neither.
+    /// The scheme of the client's request. The default is the request's x-forwarded-proto, or else http.
     #[arg(long)]
     scheme: Option<Scheme>,
-    /// The slot that a new client draws, 0 to 99999; by chance, if not given.
+    /// The slot that a new client draws, 0 to 99999. The default is a random slot.
     #[arg(long, value_name = "SLOT", value_parser = clap::value_parser!(u32).range(0..100_000))]
     draw: Option<u32>,
-    /// As on a gateway, where `inbound: keep` is refused.
+    /// Check as on a gateway, where `inbound: keep` is refused.
     #[arg(long)]
     gateway: bool,
 }
 
-/// How a client came.
+/// The scheme of a client's request.
 #[derive(Clone, Copy, ValueEnum)]
 enum Scheme {
     Http,
@@ -69,12 +69,12 @@ enum Scheme {
 
 impl Explain {
     pub(crate) fn run(&self) -> Result<ExitCode, String> {
-        let around = AnyProxy::new(self.gateway);
-        let loaded = load::edge(&self.config, &around)?;
+        let proxy = AnyProxy::new(self.gateway);
+        let loaded = load::edge(&self.config, &proxy)?;
         let request = load::bytes(&self.request)?;
         let request =
             head::parse(&request).map_err(|error| format!("{}: {error}", self.request.display()))?;
-        let request = self.schemed(request);
+        let request = self.with_scheme(request);
         let world = World {
             now: self.at.unwrap_or_else(clock::now),
             slot: self.draw.and_then(Slot::new),
@@ -89,18 +89,18 @@ impl Explain {
         let decision = decision::decide(&loaded.edge, request.as_slice(), &world);
         let mut out = format!("{}\n\n", decision::explain(decision.as_ref()));
         match &decision {
-            Some(decision) => out += &steps::told(decision, &world),
-            None => out += &nowhere::told(&loaded, request.as_slice()),
+            Some(decision) => out += &steps::report(decision, &world),
+            None => out += &no_app::report(&loaded, request.as_slice()),
         }
         // Writing to a String cannot fail.
         let _ = edits(&mut out, &loaded.edge, &request, decision.as_ref(), &world);
-        out += &around.warnings();
+        out += &proxy.warnings();
         print(&out);
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Envoy always says how a client came.
-    fn schemed(&self, mut request: Lines) -> Lines {
+    /// The request with the header `x-forwarded-proto`, which Envoy always sets.
+    fn with_scheme(&self, mut request: Lines) -> Lines {
         const NAME: &str = "x-forwarded-proto";
         let scheme = self.scheme.map(|scheme| match scheme {
             Scheme::Http => "http",

@@ -1,4 +1,4 @@
-//! Where a signing key comes from: a variable of the environment, or a file.
+//! The sources of a signing key: an environment variable or a file.
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// The key under an id; none where none was named.
+    /// The key under an id. None if no source was given.
     pub(crate) fn read(&self, id: &str) -> Result<Option<Keys>, String> {
         let (what, bytes) = if let Some(name) = &self.key_env {
             let value = std::env::var_os(name).ok_or(format!("there is no environment variable {name:?}"))?;
@@ -34,9 +34,9 @@ impl Source {
         Ok(Keys::new(vec![key]))
     }
 
-    /// The key under an id.
+    /// The key under an id. An error if no source was given.
     pub(crate) fn required(&self, id: &str) -> Result<Keys, String> {
         self.read(id)?
-            .ok_or_else(|| "say where the key is: --key-env or --key-file".to_owned())
+            .ok_or_else(|| "give the key's source: --key-env or --key-file".to_owned())
     }
 }

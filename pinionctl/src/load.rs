@@ -1,4 +1,4 @@
-//! What commands read: files, and the one edge's configuration in them, as a proxy would take it.
+//! Reads files, and an edge's configuration from them as a proxy would.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -11,11 +11,11 @@ use serde_json::Value;
 
 use crate::document;
 
-/// A proxy of which nothing is known: labels and variables are taken to be there.
+/// An unknown proxy. All labels and environment variables count as present.
 pub(crate) struct AnyProxy {
     gateway: bool,
-    /// In place of keys that are not there; no two commands have the same, so that nothing verifies by it.
-    stand_in: u64,
+    /// Replaces missing keys. It is random, so that no signature verifies with it.
+    placeholder: u64,
     missing: RefCell<BTreeSet<String>>,
 }
 
@@ -23,16 +23,16 @@ impl AnyProxy {
     pub(crate) fn new(gateway: bool) -> Self {
         AnyProxy {
             gateway,
-            stand_in: getrandom::u64().unwrap_or_default(),
+            placeholder: getrandom::u64().unwrap_or_default(),
             missing: RefCell::default(),
         }
     }
 
-    /// A line for each key that was asked for and is not there.
+    /// One line for each key that the configuration names and the environment does not hold.
     pub(crate) fn warnings(&self) -> String {
         let line = |name: &String| {
             format!(
-                "note: there is no variable {name}: what its key signed can't be verified, and its seals here are made up\n"
+                "note: the environment variable {name} is missing: signatures of its key cannot be verified, and those shown here are not real\n"
             )
         };
         self.missing.borrow().iter().map(line).collect()
@@ -53,7 +53,7 @@ impl ProxyInfo for AnyProxy {
         Some(set.map_or_else(
             || {
                 self.missing.borrow_mut().insert(name.to_owned());
-                format!("{:020} stands in for {name}", self.stand_in).into_bytes()
+                format!("{:020} replaces {name}", self.placeholder).into_bytes()
             },
             std::ffi::OsString::into_encoded_bytes,
         ))
@@ -65,13 +65,13 @@ impl ProxyInfo for AnyProxy {
 
 /// An edge's configuration.
 pub(crate) struct Loaded {
-    /// As it was checked.
+    /// The validated configuration.
     pub(crate) edge: Edge,
-    /// As it was written.
+    /// The configuration as written.
     pub(crate) json: Value,
 }
 
-/// Reads a file; - is standard input.
+/// The content of a file; - is standard input.
 pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let read = if path.as_os_str() == "-" {
@@ -82,22 +82,22 @@ pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>, String> {
     read.map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// Reads a text file; - is standard input.
+/// The content of a UTF-8 file; - is standard input.
 pub(crate) fn text(path: &Path) -> Result<String, String> {
     String::from_utf8(bytes(path)?).map_err(|_| format!("{}: is not UTF-8", path.display()))
 }
 
-/// The one edge's configuration of a file, JSON, YAML or a WasmPlugin among other manifests.
-pub(crate) fn edge(path: &Path, around: &AnyProxy) -> Result<Loaded, String> {
+/// The only edge configuration of a file: JSON, YAML, or a WasmPlugin among other manifests.
+pub(crate) fn edge(path: &Path, proxy: &AnyProxy) -> Result<Loaded, String> {
     let (name, text) = (path.display(), text(path)?);
     let documents = document::parse(&text).map_err(|error| format!("{name}: {error}"))?;
     let (mut edges, mut workloads) = (Vec::new(), 0);
     for found in documents.iter().filter_map(document::config) {
         let json = document::json(found.config).map_err(|error| format!("{name}: {error}"))?;
-        let config = Config::parse(json.to_string().as_bytes(), around).map_err(|errors| {
+        let config = Config::parse(json.to_string().as_bytes(), proxy).map_err(|errors| {
             let lines = errors
                 .iter()
-                .map(|error| format!("{name}:{}\n", found.note("", error)));
+                .map(|error| format!("{name}:{}\n", found.message("", error)));
             format!(
                 "a proxy would refuse this\n{}",
                 lines.collect::<String>().trim_end()
@@ -111,11 +111,11 @@ pub(crate) fn edge(path: &Path, around: &AnyProxy) -> Result<Loaded, String> {
     match (edges.len(), edges.pop()) {
         (1, Some(edge)) => Ok(edge),
         (0, _) if workloads > 0 => Err(format!(
-            "{name}: is for a workload, where no version is decided; give the edge's"
+            "{name}: is a workload's configuration, which decides no version; give an edge's"
         )),
         (0, _) => Err(format!("{name}: there is no configuration in it")),
         (count, _) => Err(format!(
-            "{name}: holds {count} configurations; give one by itself"
+            "{name}: holds {count} configurations; give a file with one"
         )),
     }
 }

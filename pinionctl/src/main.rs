@@ -1,5 +1,5 @@
-//! `pinionctl`: what an operator does with pinion's configurations, pins and tokens away from a proxy, with the
-//! filter's own core. It never prints a key.
+//! `pinionctl`: checks configurations, explains decisions, simulates changes, and mints and reads pins and tokens, all
+//! without a proxy and with the filter's own core. The command never prints a key.
 
 mod check;
 mod clock;
@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Checks and simulates pinion's configurations, says why a request goes where it goes, mints and reads pins and tokens.
+/// Checks and simulates pinion's configurations, explains decisions, mints and reads pins and tokens.
 #[derive(Parser)]
 #[command(version, about)]
 struct Arguments {
@@ -25,20 +25,20 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Check plugin configurations (JSON or YAML) and WasmPlugins: all that is wrong, each with its line.
+    /// Check plugin configurations (JSON or YAML) and WasmPlugins: report all errors with their lines.
     Check(check::Check),
-    /// Say which version a request goes to and why, as the filter would answer it.
+    /// Explain which version a request gets and why.
     Explain(explain::Explain),
-    /// Show the course of ramps, or whom a change of configuration moves.
+    /// Show the course of ramps, or how many clients a change of configuration moves.
     Simulate(simulate::Simulate),
     /// Mint a signed override token or pin, with a key from the environment or a file.
     #[command(subcommand)]
     Token(seals::Mint),
-    /// Show what a pin or token holds, and whether its seal proves anything.
+    /// Show the fields of a pin or token, and verify its signature.
     Inspect(seals::Inspect),
 }
 
-/// To standard output, whose reader may have had enough.
+/// Writes to standard output. An error is ignored: the reader may have closed the pipe.
 fn print(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }

@@ -1,4 +1,4 @@
-//! `token` and `inspect`: pins and tokens, written and read as the filter does.
+//! `token` and `inspect`: mint and read pins and tokens in the filter's format.
 
 use std::process::ExitCode;
 
@@ -15,9 +15,9 @@ use crate::keys::Source;
 /// What to mint.
 #[derive(Subcommand)]
 pub(crate) enum Mint {
-    /// A token that opens a version of an app, dark ones too, to whoever carries it.
+    /// A token that gives its bearer a version of an app, also a dark one.
     Override(MintOverride),
-    /// A pin, as the filter would give it.
+    /// A pin as the filter would issue it.
     Pin(MintPin),
 }
 
@@ -25,7 +25,7 @@ pub(crate) enum Mint {
 pub(crate) struct MintOverride {
     #[command(flatten)]
     what: What,
-    /// How long it opens, such as 90s, 30m or 8h.
+    /// How long the token is valid, such as 90s, 30m or 8h.
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = seconds)]
     lasts: u64,
 }
@@ -34,7 +34,7 @@ pub(crate) struct MintOverride {
 pub(crate) struct MintPin {
     #[command(flatten)]
     what: What,
-    /// The client's place, 0 to 99999.
+    /// The client's slot, 0 to 99999.
     #[arg(long, value_parser = clap::value_parser!(u32).range(0..100_000))]
     slot: u32,
     /// The app's `pin.epoch`.
@@ -42,7 +42,7 @@ pub(crate) struct MintPin {
     epoch: u32,
 }
 
-/// Of what, and with which key.
+/// The app, the version and the signing key.
 #[derive(Args)]
 struct What {
     /// The app's name.
@@ -61,9 +61,9 @@ struct What {
 /// What to read.
 #[derive(Args)]
 pub(crate) struct Inspect {
-    /// A pin or token: a cookie's value.
+    /// A pin or token, as the value of a cookie.
     value: String,
-    /// The app that it should be for.
+    /// The app that it was issued for.
     #[arg(long)]
     app: Option<String>,
     #[command(flatten)]
@@ -155,7 +155,7 @@ impl Inspect {
             }
             Err(SealError::Forged | SealError::UnknownKey) => {
                 println!(
-                    "  seal     of key {}, PROVES NOTHING for {app} with this key",
+                    "  seal     of key {}, NOT VALID for {app} with this key",
                     seal.key_id()
                 );
                 Ok(ExitCode::FAILURE)

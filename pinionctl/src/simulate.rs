@@ -1,5 +1,5 @@
-//! `simulate`: where a configuration's ramps lead, and whom a change of configuration moves. What is counted, the
-//! filter's own core has decided.
+//! `simulate`: the course of ramps, and the clients that a change of configuration moves. The filter's own core decides
+//! what is counted.
 
 mod chart;
 mod moves;
@@ -18,52 +18,52 @@ use crate::{clock, print};
 use moves::Change;
 use ramps::Course;
 
-/// What is to be shown.
+/// What to simulate.
 #[derive(Args)]
 #[command(after_help = "\
 Example:
   pinionctl simulate --config edge.yaml --svg ramps.svg
   pinionctl simulate --config edge.yaml --to next.yaml --at 2026-11-20T09:00:00Z --svg moves.svg
 
-A change is shown for one client at each of the 100,000 slots, who comes back with a pin that --config has just given, or
-with a key. Who is let go draws a new slot: how many of those change version is what is to be expected. Rules and overrides
-are not looked at. Under `pin.follow: version` clients may stand elsewhere than their slots lie, by changes in the past.")]
+A change is simulated for one client at each of the 100,000 slots. The client returns with a pin that --config has just
+issued, or with a key. A client whose pin is rejected draws a new slot; of these the expected number is shown. Rules and
+overrides are ignored. With `pin.follow: version`, earlier changes may have left clients on other versions than their slots'.")]
 pub(crate) struct Simulate {
-    /// The plugin configuration in JSON or YAML, or a WasmPlugin among other manifests; - is standard input.
+    /// The plugin configuration in JSON or YAML, or manifests that contain one WasmPlugin; - is standard input.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// The configuration that is to follow: show whom the change moves.
+    /// The next configuration: show how many clients the change moves.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "until"])]
     to: Option<PathBuf>,
     /// Only this app.
     #[arg(long, value_name = "NAME")]
     app: Option<String>,
-    /// When the change comes, where ramps are under way; now, if not given.
+    /// The time of the change, which counts while a ramp runs. The default is now.
     #[arg(long, value_name = "TIME", value_parser = clock::time, requires = "to")]
     at: Option<u64>,
-    /// Show ramps from here on; from the first one's start, if not given.
+    /// Show ramps from this time. The default is the start of the first ramp.
     #[arg(long, value_name = "TIME", value_parser = clock::time)]
     from: Option<u64>,
-    /// Show ramps up to here; to the last one's end, if not given.
+    /// Show ramps until this time. The default is the end of the last ramp.
     #[arg(long, value_name = "TIME", value_parser = clock::time)]
     until: Option<u64>,
-    /// Write a picture of it, too.
+    /// Also draw the result as SVG.
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
-    /// As on a gateway, where `inbound: keep` is refused.
+    /// Check as on a gateway, where `inbound: keep` is refused.
     #[arg(long)]
     gateway: bool,
 }
 
 impl Simulate {
     pub(crate) fn run(&self) -> Result<ExitCode, String> {
-        let around = AnyProxy::new(self.gateway);
-        let before = load::edge(&self.config, &around)?;
+        let proxy = AnyProxy::new(self.gateway);
+        let before = load::edge(&self.config, &proxy)?;
         let (text, picture) = match &self.to {
-            Some(to) => self.change(&before, &load::edge(to, &around)?, to)?,
+            Some(to) => self.change(&before, &load::edge(to, &proxy)?, to)?,
             None => self.course(&before)?,
         };
-        print(&(text + &around.warnings()));
+        print(&(text + &proxy.warnings()));
         if let Some(path) = &self.svg {
             let picture = picture.ok_or("there is nothing to draw")?;
             std::fs::write(path, picture).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -108,7 +108,7 @@ impl Simulate {
             match new.iter().find(|other| other.name == app.name) {
                 Some(other) => {
                     let change = Change::new(app, other, at);
-                    let _ = write!(text, "{}{}", change.told(), remarks(other));
+                    let _ = write!(text, "{}{}", change.report(), remarks(other));
                     changes.push(change);
                 }
                 None => {
@@ -129,15 +129,16 @@ impl Simulate {
     fn no_app(&self) -> String {
         match &self.app {
             Some(name) => format!("there is no app {name:?}"),
-            None => "there is no app in it".to_owned(),
+            None => "there is no app in the configuration".to_owned(),
         }
     }
 }
 
-/// What keeps an app from doing what is shown.
+/// The settings that keep an app from doing what is shown.
 fn remarks(app: &App) -> String {
-    let off = (!app.enabled).then_some("  it is not enabled: nobody is sent anywhere by it\n");
-    let observed = (app.mode == Mode::Observe).then_some("  it only observes: nothing is done by it\n");
+    let off = (!app.enabled).then_some("  the app is not enabled: it decides no request\n");
+    let observed =
+        (app.mode == Mode::Observe).then_some("  the app is in observe mode: it changes no header\n");
     [off, observed].into_iter().flatten().collect()
 }
 

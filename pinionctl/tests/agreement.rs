@@ -1,4 +1,4 @@
-//! `explain` and the filter say the same: every named case goes through both, the filter through its entry points.
+//! `explain` and the filter agree: every named case goes through both. The filter runs through its entry points.
 
 mod common;
 
@@ -11,8 +11,8 @@ const NOW: u64 = 1_790_000_000;
 const AT: &str = "2026-09-21T14:13:20Z";
 
 #[test]
-fn explain_says_of_every_case_what_the_filter_answers() {
-    let (mut compared, mut silent) = (0, 0);
+fn explain_agrees_with_the_filter_on_every_case() {
+    let (mut compared, mut observed) = (0, 0);
     for (name, group) in case::groups() {
         let mut config = group.config.clone();
         if config.get("stamp").or(config.get("mirror")).is_some() {
@@ -25,7 +25,7 @@ fn explain_says_of_every_case_what_the_filter_answers() {
             let (code, said) = run(&["explain", "--config", &written(&config), "--request", "/nowhere"]);
             assert_eq!(code, Some(2), "{name}: {}", group.about);
             assert!(
-                said.ends_with("is for a workload, where no version is decided; give the edge's\n"),
+                said.ends_with("is a workload's configuration, which decides no version; give an edge's\n"),
                 "{said}"
             );
             continue;
@@ -37,19 +37,19 @@ fn explain_says_of_every_case_what_the_filter_answers() {
                 compared += 1;
                 continue;
             }
-            // The app only observes, so that the filter keeps its answer to itself. What it would have been?
-            silent += 1;
-            let mut acting = config.clone();
-            for app in acting["apps"].as_array_mut().unwrap() {
+            // The app is in observe mode, so the filter sends no explanation. The case is repeated in enforce mode.
+            observed += 1;
+            let mut enforced = config.clone();
+            for app in enforced["apps"].as_array_mut().unwrap() {
                 app["observe"] = json!(false);
             }
-            assert!(compare(&acting, case, &what), "{what}");
+            assert!(compare(&enforced, case, &what), "{what}");
         }
     }
-    assert!(compared > 200 && silent > 0, "{compared} {silent}");
+    assert!(compared > 200 && observed > 0, "{compared} {observed}");
 }
 
-/// Whether the filter answers; if so, and if not, that `explain` says so and agrees on what is done.
+/// Whether the filter sends an explanation. Asserts that `explain` says the same and lists the same edits.
 fn compare(config: &Value, case: &Case, what: &str) -> bool {
     let (seen, answer) = answer_of(config, case);
     let slot = answer.as_deref().and_then(|answer| {
@@ -61,12 +61,12 @@ fn compare(config: &Value, case: &Case, what: &str) -> bool {
     let mut arguments = vec!["explain", "--config", &config, "--request", &request, "--at", AT];
     arguments.extend(["--source", &case.source]);
     arguments.extend(claims.iter().flat_map(|claim| ["--claim", claim]));
-    // Where chance decides, the client that the filter met stands where it drew.
+    // `explain` gets the slot that the filter drew.
     arguments.extend(slot.iter().flat_map(|slot| ["--draw", slot]));
     let (code, said) = run(&arguments);
     assert_eq!(code, Some(0), "{what}\n{said}");
-    let silent = said.contains("\n  observe  ");
-    assert_eq!(answer.is_none(), silent, "{what}\n{said}");
+    let is_observed = said.contains("\n  observe  ");
+    assert_eq!(answer.is_none(), is_observed, "{what}\n{said}");
     if let Some(answer) = &answer {
         assert_eq!(said.lines().next(), Some(answer.as_str()), "{what}");
     }
@@ -74,20 +74,20 @@ fn compare(config: &Value, case: &Case, what: &str) -> bool {
     let (request, response) = edits
         .split_once("to the response, if the upstream's is an empty 200\n")
         .unwrap();
-    assert_done(request, &seen.upstream, what);
+    assert_edits(request, &seen.upstream, what);
     if case.answer.by == Answerer::ViaUpstream && case.answer.headers.is_empty() {
-        assert_done(response, &seen.response, what);
+        assert_edits(response, &seen.response, what);
     }
     answer.is_some()
 }
 
-/// What the filter does with a case, and its answer.
+/// What the filter does with a case, and its explanation.
 fn answer_of(config: &Value, case: &Case) -> (Seen, Option<String>) {
     host::forget();
     let plugin = Plugin::start(pinion::proxy::start, config.to_string().as_bytes(), NOW)
         .unwrap_or_else(|logs| panic!("{logs:#?}"));
     let lines = asking(case);
-    // What a shared cache may keep carries no answer.
+    // A response that a shared cache may store carries no explanation.
     let mut answer = case.answer_lines();
     answer.retain(|(name, _)| !["cache-control", "expires"].contains(&name.as_str()));
     let seen = plugin.from(case).exchange(lines, case.answer.by, answer);
@@ -96,6 +96,7 @@ fn answer_of(config: &Value, case: &Case) -> (Seen, Option<String>) {
     (seen, answers.into_iter().next())
 }
 
+/// The case's request, with the header that asks for an explanation.
 fn asking(case: &Case) -> Lines {
     let mut lines = case.request_lines(NOW);
     lines.push(("x-pinion-explain".to_owned(), b"1".to_vec()));
@@ -121,8 +122,8 @@ fn head(case: &Case) -> Vec<u8> {
     head
 }
 
-/// A claim as `--claim` takes it. What is neither string nor list is absent to the filter, and is left out; so are the
-/// items of a list that are no strings.
+/// A claim as `--claim` takes it. None if the claim is neither a string nor a list: for the filter it is absent. Items of a
+/// list that are not strings are left out.
 fn claim((name, value): (&String, &Value)) -> Option<String> {
     match value {
         Value::String(text) => Some(format!("{name}={text}")),
@@ -145,8 +146,8 @@ fn values(lines: &Lines, name: &str) -> Vec<String> {
         .collect()
 }
 
-/// Holds the edits that were told against a message as the filter left it.
-fn assert_done(told: &str, seen: &Lines, what: &str) {
+/// Compares the edits that `explain` lists with a message as the filter left it.
+fn assert_edits(told: &str, seen: &Lines, what: &str) {
     for line in told.lines() {
         if line == "  nothing is done" || line.starts_with("note: ") {
             continue;

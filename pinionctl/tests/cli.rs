@@ -1,4 +1,4 @@
-//! The command as a person runs it.
+//! The command line: exit codes and output.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -30,7 +30,7 @@ fn root(path: &str) -> String {
 }
 
 #[test]
-fn every_error_has_its_line() {
+fn every_error_is_reported_with_its_line() {
     let path = file(
         "bad.yaml",
         "kind: Service\n---\nkind: WasmPlugin\nspec:\n  pluginConfig:\n    apps:\n    - name: shop\n      \
@@ -54,7 +54,7 @@ fn every_error_has_its_line() {
 }
 
 #[test]
-fn what_the_project_shows_is_good() {
+fn the_configurations_of_this_repository_pass() {
     let paths = [
         "tests/maximal-edge.json",
         "tests/maximal-workload.json",
@@ -73,7 +73,7 @@ fn what_the_project_shows_is_good() {
 }
 
 #[test]
-fn warnings_and_gateways_are_told() {
+fn warnings_and_a_gateway_s_errors_are_reported() {
     let config = r#"{"apps": [{"name": "a", "inbound": "keep", "versions": [{"name": "v1"}, {"name": "v2", "weight": 1}]}]}"#;
     let path = file("keep.json", config);
     let sidecar = pinionctl(&["check", &path]);
@@ -89,7 +89,7 @@ fn warnings_and_gateways_are_told() {
 }
 
 #[test]
-fn files_that_hold_nothing_to_check_are_told() {
+fn a_file_without_a_configuration_is_an_error() {
     for (name, text, code, expected) in [
         (
             "other.yaml",
@@ -113,7 +113,7 @@ fn files_that_hold_nothing_to_check_are_told() {
 }
 
 #[test]
-fn what_is_minted_verifies_for_its_app_and_key_alone() {
+fn a_minted_value_verifies_only_for_its_app_and_key() {
     let key = ["--key-id", "k1", "--key-env", "TEST_KEY"];
     let token = pinionctl(
         &[
@@ -152,13 +152,9 @@ fn what_is_minted_verifies_for_its_app_and_key_alone() {
             (
                 &["--app", "cart", "--key-env", "TEST_KEY"],
                 1,
-                "PROVES NOTHING for cart",
+                "NOT VALID for cart",
             ),
-            (
-                &["--app", "shop", "--key-file", &other],
-                1,
-                "PROVES NOTHING for shop",
-            ),
+            (&["--app", "shop", "--key-file", &other], 1, "NOT VALID for shop"),
             (&[], 0, "of key k1; give --app and its key"),
         ] {
             let output = pinionctl(&[&["inspect", &value], arguments].concat());
@@ -170,7 +166,7 @@ fn what_is_minted_verifies_for_its_app_and_key_alone() {
 }
 
 #[test]
-fn keys_that_can_not_be_used_are_told_and_not_shown() {
+fn a_key_that_cannot_be_used_is_an_error_that_does_not_show_it() {
     let mint = [
         "token",
         "override",
@@ -191,7 +187,7 @@ fn keys_that_can_not_be_used_are_told_and_not_shown() {
             "there is no environment variable \"NO_KEY\"",
         ),
         (&["--key-file", "/nowhere"], "/nowhere: "),
-        (&[], "say where the key is: --key-env or --key-file"),
+        (&[], "give the key's source: --key-env or --key-file"),
     ] {
         let output = pinionctl(&[&mint, key].concat());
         assert_eq!(output.status.code(), Some(2));
@@ -200,7 +196,7 @@ fn keys_that_can_not_be_used_are_told_and_not_shown() {
 }
 
 #[test]
-fn what_is_neither_is_told() {
+fn a_value_that_is_neither_pin_nor_token_is_an_error() {
     let output = pinionctl(&["inspect", "nonsense"]);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(said(&output), "neither a pin nor an override token\n");

@@ -1,4 +1,4 @@
-//! What `simulate` counts is what the filter's policy decides for requests with these pins.
+//! `simulate` counts what the filter decides for requests with these pins.
 
 mod common;
 
@@ -26,7 +26,7 @@ fn edge(config: &Value) -> Edge {
     }
 }
 
-/// Where the policy sends a client at a slot, which comes with the pin that the configuration before has given it.
+/// The old and the new version of a client at a slot. The client returns with a pin of the old configuration.
 fn decided(old: &Edge, new: &Edge, slot: Slot) -> (String, Result<String, &'static str>) {
     let (before, after) = (old.apps().next().unwrap(), new.apps().next().unwrap());
     let version = before.schedule.owner(slot, || NOW);
@@ -54,7 +54,7 @@ fn decided(old: &Edge, new: &Edge, slot: Slot) -> (String, Result<String, &'stat
 }
 
 #[test]
-fn what_is_counted_is_what_requests_get() {
+fn the_counts_are_those_of_single_requests() {
     let ramp = json!({"to": 90, "start": "2026-11-20T09:00:00Z", "duration": "6h", "steps": 7});
     let configs = ["weights", "version"].map(|follow| {
         [
@@ -77,7 +77,7 @@ fn what_is_counted_is_what_requests_get() {
             .map(|(name, config)| file(&format!("{name}.json"), config.to_string()));
         let (code, said) = run(&["simulate", "--config", &paths[0], "--to", &paths[1], "--at", AT]);
         assert_eq!(code, Some(0), "{said}");
-        let let_go: Vec<_> = counted
+        let redrawn: Vec<_> = counted
             .keys()
             .filter(|(_, to)| to.is_err())
             .map(|(from, _)| from.clone())
@@ -89,7 +89,7 @@ fn what_is_counted_is_what_requests_get() {
                     grouped(*count),
                     cause
                 ),
-                Ok(to) if from != to && !let_go.contains(from) => {
+                Ok(to) if from != to && !redrawn.contains(from) => {
                     format!("    {from} to {to}: {} (", grouped(*count))
                 }
                 Ok(_) => continue,
@@ -100,7 +100,7 @@ fn what_is_counted_is_what_requests_get() {
             .iter()
             .filter(|((from, to), _)| to.as_ref().is_ok_and(|to| from != to));
         let sum = format!("  with a pin: {} (", grouped(known.map(|(_, count)| count).sum()));
-        assert!(!let_go.is_empty() || said.contains(&sum), "{sum}\n{said}");
+        assert!(!redrawn.is_empty() || said.contains(&sum), "{sum}\n{said}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! `explain` as a person reads it. That it says what the filter says, `agreement.rs` shows.
+//! The text of `explain`. `agreement.rs` shows that it agrees with the filter.
 
 mod common;
 
@@ -23,7 +23,7 @@ const SHOP: &str = r#"apps:
     split: [{version: v1, weight: 50}, {version: v2, weight: 50}]
 "#;
 
-/// What is said of a request under a configuration.
+/// The output for a request under a configuration.
 fn said(name: &str, config: &str, request: &str, more: &[&str]) -> String {
     let config = file(&format!("{name}.yaml"), config);
     let request = file(&format!("{name}.http"), request);
@@ -34,7 +34,7 @@ fn said(name: &str, config: &str, request: &str, more: &[&str]) -> String {
 }
 
 #[test]
-fn each_step_has_its_line() {
+fn each_step_has_a_line() {
     let pinned =
         "GET / HTTP/1.1\r\nHost: Shop.example.com:8080\r\nCookie: pinion-shop=v1~1795262300~0~48280\r\n\r\n";
     assert_eq!(
@@ -62,9 +62,9 @@ to the response, if the upstream's is an empty 200
 shop: version v2, shown as "2.0", at 2026-11-21T12:00:00Z
   override not configured, so that nobody can ask
   inbound  strip: what x-app-version says counts for nothing
-  rule     decides: rules[1] matches, whose split sends the slot below to v2
+  rule     decides: rules[1] matches, and its split gives the slot below to v2
   key      not configured
-  pin      does not hold (expired): it is older than 86400 seconds
+  pin      is rejected (expired): it is older than 86400 seconds
   draw     for the split: slot 20000, which is v1's, as --draw says
 to the request
   remove   x-mirrored
@@ -79,7 +79,7 @@ to the response, if the upstream's is an empty 200
 }
 
 #[test]
-fn the_lines_say_what_was_found() {
+fn the_lines_give_the_reasons() {
     let config = |more: &str| format!("{SHOP}  {more}\n");
     let keys = "pin: {key: [{header: x-user-id}, {claim: sub}, {sourceIp: true}]}";
     let outlier = "outlierDetection: {consecutiveGatewayErrors: 5}";
@@ -96,74 +96,74 @@ fn the_lines_say_what_was_found() {
             "",
             get("cookie: pinion-shop=v0~1795262399~0~5"),
             &[],
-            "decides: it holds slot 5, which is v2's, but its version is draining and keeps its clients\n",
+            "decides: it holds slot 5, which is v2's, but the pin's version is draining and keeps its clients\n",
         ),
         (
             "pin: {follow: version}",
             get("cookie: pinion-shop=v1~1795262399~0~5"),
             &[],
-            "decides: it holds slot 5, which is v2's, but pin.follow is version: it stays\n",
+            "decides: it holds slot 5, which is v2's, but with pin.follow: version the client stays\n",
         ),
         (
             "pin: {header: x-pin}",
             get("x-pin: v1~1795262399~0~5\nsec-fetch-mode: cors"),
             &[],
-            "decides: it holds slot 5, which is v2's, but the page that loads this came from its version\n",
+            "decides: it holds slot 5, which is v2's, but the page that loads this came from the pin's version\n",
         ),
         (
             "",
             get("cookie: pinion-shop=v1~1795262399~7~5"),
             &["--draw", "5"],
-            "  pin      does not hold (epoch): it is of another epoch than 0\n",
+            "  pin      is rejected (epoch): its epoch is not 0\n",
         ),
         (
             "",
             get("cookie: pinion-shop=v9~1795262399~0~5"),
             &["--draw", "5"],
-            "does not hold (unknown): it names a version that shop does not have\n",
+            "is rejected (unknown): it names a version that shop does not have\n",
         ),
         (
             "",
             get(""),
             &["--draw", "5"],
-            "  pin      none came\n  draw     decides: slot 5, which is v2's, as --draw says\n",
+            "  pin      the request has none\n  draw     decides: slot 5, which is v2's, as --draw says\n",
         ),
-        ("", get(""), &[], ", by chance: --draw gives another\n"),
+        ("", get(""), &[], ", at random: --draw chooses another\n"),
         (
             keys,
             get(""),
             &["--claim", "sub=alice"],
-            "  key      decides: claim sub (key[1]) stands at slot 47051, which is v1's\n  pin      not looked at\n",
+            "  key      decides: claim sub (key[1]) gives slot 47051, which is v1's\n  pin      not looked at\n",
         ),
         (
             keys,
             get(""),
             &[],
-            "  key      there is no header x-user-id, no claim sub, no client's address\n",
+            "  key      the request has no header x-user-id, no claim sub, no client's address\n",
         ),
         (
             keys,
             get(""),
             &["--source", "192.0.2.1"],
-            "  key      decides: client's address (key[2]) stands at slot ",
+            "  key      decides: client's address (key[2]) gives slot ",
         ),
         (
             over,
             get("x-version: v2"),
             &[],
-            "  override asked for, by who may not or with nothing that is understood\n",
+            "  override denied: the client is not allowed to ask, or the value is malformed\n",
         ),
         (
             over,
             get("x-version: v2").replace("GET", "PUT"),
             &[],
-            "  override decides: v2 was asked for, by who may\n",
+            "  override decides: an allowed client asks for v2\n",
         ),
         (
             over,
             get("x-version: v3").replace("GET", "PUT"),
             &[],
-            "  override asks for a version that shop does not have, or that is retired\n",
+            "  override the request asks for a version that shop does not have, or for a retired one\n",
         ),
         (
             "inbound: keep",
@@ -175,25 +175,25 @@ fn the_lines_say_what_was_found() {
             "inbound: keep",
             get(""),
             &[],
-            "  inbound  no x-app-version came\n",
+            "  inbound  the request has no x-app-version\n",
         ),
         (
             "",
             get("origin: a\naccess-control-request-method: b").replace("GET", "OPTIONS"),
             &[],
-            "  draw     decides: a CORS preflight can be given no pin: the stable side\n",
+            "  draw     decides: a CORS preflight gets no slot and no pin, and goes to v1\n",
         ),
         (
             outlier,
             get(""),
             &[],
-            "  health   which versions are ejected only the proxy knows: here, all are healthy\n",
+            "  health   only the proxy knows which versions are ejected; here all count as healthy\n",
         ),
         (
             "observe: true",
             get(""),
             &[],
-            "  observe  the app only observes: nothing is changed, and the filter answers nobody who asks why\n\
+            "  observe  in observe mode no header changes, and the filter sends no explanation\n\
             to the request\n  nothing is done\n",
         ),
     ] {
@@ -203,7 +203,7 @@ fn the_lines_say_what_was_found() {
 }
 
 #[test]
-fn a_request_of_no_app_is_told_why() {
+fn a_request_of_no_app_is_explained() {
     let config = r#"{"apps": [
         {"name": "shop", "hosts": ["shop.example.com"], "paths": ["/cart", "/pay"], "versions": [{"name": "v1"}]},
         {"name": "rest", "versions": [{"name": "v1"}]},
@@ -215,8 +215,8 @@ fn a_request_of_no_app_is_told_why() {
         "app=none
 
 no app has host shop.example.com and path /carts
-  shop: is for this host, and for other paths: /cart, /pay
-  rest: would fit, but a more specific host has apps, and none for this path
+  shop: is for this host, but for other paths: /cart, /pay
+  rest: matches, but a more specific host has apps, and none of them is for this path
   test: is for other hosts: *.test.example.com
   off: is for other hosts: off.example.com
 to the request
@@ -228,7 +228,7 @@ to the response, if the upstream's is an empty 200
     let off = said("off", config, "GET / HTTP/1.1\nHost: off.example.com\n", &[]);
     assert!(
         off.starts_with(
-            "app=none\n\noff is not enabled: its route header is stripped, and nothing else is done\n"
+            "app=none\n\noff is not enabled: the filter removes its route header and does nothing else\n"
         ),
         "{off}"
     );
@@ -245,7 +245,8 @@ fn keys_come_from_the_environment_and_are_never_shown() {
     );
     assert!(!there.contains("the first key"), "{there}");
     let gone = said("no-key", &config("PINION_KEY_GONE"), request, &["--draw", "5"]);
-    let note = "\nnote: there is no variable PINION_KEY_GONE: what its key signed can't be verified, and its seals here are made up\n";
+    let note = "\nnote: the environment variable PINION_KEY_GONE is missing: signatures of its key cannot be verified, and those \
+                shown here are not real\n";
     assert!(gone.ends_with(note), "{gone}");
     let config = file("short.yaml", config("PINION_SHORT_KEY"));
     let short = run(&["explain", "--config", &config, "--request", "-"]);
@@ -256,7 +257,7 @@ fn keys_come_from_the_environment_and_are_never_shown() {
 }
 
 #[test]
-fn what_can_not_be_explained_is_told() {
+fn what_cannot_be_explained_is_an_error() {
     let (shop, request) = (
         file("shop.yaml", SHOP),
         file("get.http", "GET / HTTP/1.1\nHost: a\n"),
@@ -276,7 +277,7 @@ fn what_can_not_be_explained_is_told() {
             &two,
             &request,
             &[],
-            format!("pinionctl: {two}: holds 2 configurations; give one by itself\n"),
+            format!("pinionctl: {two}: holds 2 configurations; give a file with one\n"),
         ),
         (
             &service,

@@ -1,4 +1,4 @@
-//! `simulate` as a person reads it: tables of ramps and of moves. That they are true, `counted.rs` shows.
+//! The tables of `simulate`, for ramps and for changes. `counted.rs` shows that the counts are right.
 
 mod common;
 
@@ -19,7 +19,7 @@ fn weights(versions: &Value) -> Value {
     shop(&json!({"versions": versions}))
 }
 
-/// What is said of a change.
+/// The output for a change of configuration.
 fn change(name: &str, before: &Value, after: &Value) -> String {
     let before = file(&format!("{name}-before.json"), before.to_string());
     let after = file(&format!("{name}-after.json"), after.to_string());
@@ -68,7 +68,7 @@ fn a_ramp_has_a_line_for_each_step() {
 }
 
 #[test]
-fn a_ramp_by_the_second_has_twelve_parts_and_says_when_it_waits() {
+fn an_even_ramp_is_shown_in_twelve_parts_and_with_its_hold() {
     let ramp = json!({"to": 50, "start": "2026-11-20T09:00:00Z", "duration": "1h", "holdAt": 26});
     let config = weights(&json!([{"name": "v1"}, {"name": "v2", "ramp": ramp}]));
     let (_, said) = run(&["simulate", "--config", &file("even.json", config.to_string())]);
@@ -108,7 +108,7 @@ shop
 }
 
 #[test]
-fn what_becomes_of_clients_is_told() {
+fn the_moves_of_clients_are_reported() {
     let shop_10 = shop(&json!({}));
     let version = json!({"pin": {"follow": "version"}});
     let versions =
@@ -118,7 +118,7 @@ fn what_becomes_of_clients_is_told() {
         |epoch: i32, header: &str| shop(&json!({"pin": {"epoch": epoch, "key": [{"header": header}]}}));
     let ramp = json!({"to": 100, "start": "2026-11-20T09:00:00Z", "duration": "6h"});
     for (before, after, expected) in [
-        // Pins that hold a version are not moved by weights, but by its end.
+        // With pin.follow: version a change of weights moves no pin, unless the version loses its whole share.
         (
             shop(&version),
             both(versions(60, "active"), version["pin"].clone()),
@@ -148,18 +148,18 @@ fn what_becomes_of_clients_is_told() {
         (
             weights(&versions(0, "draining")),
             weights(&versions(0, "draining")),
-            "  whom v2 still holds, as it was draining: stay\n",
+            "  with a pin to v2, which was draining: stay\n",
         ),
         (
             weights(&versions(0, "draining")),
             weights(&versions(10, "active")),
             "  v2                 0.000 %  10.000 %  active again\n  with a pin: 10,000 (10 %) of 100,000 change version\n\
-            \x20   v1 to v2: 10,000 (10 %)\n  whom v2 still holds, as it was draining: go where their slots lie\n",
+            \x20   v1 to v2: 10,000 (10 %)\n  with a pin to v2, which was draining: go to the versions of their slots\n",
         ),
         (
             weights(&versions(0, "draining")),
             weights(&versions(0, "retired")),
-            "as it was draining: get a new slot (retired)\n",
+            "which was draining: get a new slot (retired)\n",
         ),
         (
             shop_10.clone(),
@@ -180,7 +180,7 @@ fn what_becomes_of_clients_is_told() {
         (
             keyed(0, "x-user"),
             keyed(0, "x-account"),
-            "  with a key, at v1: 90,000 get a new slot (pin.key is another)\n",
+            "  with a key, at v1: 90,000 get a new slot (pin.key changed)\n",
         ),
         (
             shop_10.clone(),
@@ -190,12 +190,12 @@ fn what_becomes_of_clients_is_told() {
         (
             shop_10.clone(),
             shop(&json!({"enabled": false})),
-            "  it is not enabled: nobody is sent anywhere by it\n",
+            "  the app is not enabled: it decides no request\n",
         ),
         (
             shop_10.clone(),
             shop(&json!({"observe": true})),
-            "  it only observes: nothing is done by it\n",
+            "  the app is in observe mode: it changes no header\n",
         ),
         (
             shop_10.clone(),
@@ -209,7 +209,7 @@ fn what_becomes_of_clients_is_told() {
 }
 
 #[test]
-fn keys_of_pins_count() {
+fn a_change_of_signing_keys_counts() {
     let signed = |keys: Value| {
         let mut config = shop(&json!({}));
         config["keys"] = keys;
@@ -232,7 +232,7 @@ fn keys_of_pins_count() {
             signed(json!([one])),
             "  with a pin, at v1: 90,000 get a new slot (key)\n",
         ),
-        // Keys that are not there are taken to be the same, if their variables are.
+        // Missing keys count as equal if they have the same variable.
         (
             signed(json!([{"id": "k", "env": "GONE"}])),
             signed(json!([{"id": "k", "env": "GONE"}])),
@@ -250,7 +250,7 @@ fn keys_of_pins_count() {
 }
 
 #[test]
-fn apps_of_one_file_alone_are_named_and_one_can_be_chosen() {
+fn apps_of_only_one_file_are_named_and_one_app_can_be_selected() {
     let app = |name: &str| json!({"name": name, "hosts": [name], "versions": [{"name": "v1"}]});
     let before = file(
         "apps-before.json",

@@ -13,7 +13,7 @@ use crate::http::fetch::{self, FetchKind};
 use crate::http::header::Headers;
 use crate::http::request::{Limit, Request};
 use crate::identity::overrides::Asked;
-use crate::identity::pin::{Pin, Rejection};
+use crate::identity::pin::Rejection;
 use crate::identity::pinning::{Expiry, Follow, Pinning, ValidPin};
 use crate::rollout::slots::{Layout, Share, Slot};
 use crate::rollout::version::{State, VersionRef};
@@ -292,6 +292,9 @@ impl Client {
 /// `Set-Cookie` on every response.
 const DUPLICATES_INTERVAL: u64 = 60;
 
+/// The age up to which a pin may have been issued before an internal redirect of the same request, in seconds.
+const REDIRECT_WINDOW: u64 = 60;
+
 /// The selection for a client with a valid pin. A part of a page stays on the pin's version while that keeps pages, and
 /// changes no cookie. Any other request moves the client to the version of its slot, and renews the pin if half its TTL is
 /// over.
@@ -301,7 +304,8 @@ fn pinned<H: Headers + ?Sized, E: Environment>(
     pin: &ValidPin,
     has_duplicates: bool,
 ) -> Selection {
-    if was_issued_before(pin, request) {
+    // The request's cookie has the pin of the first pass, which the client does not have yet.
+    if pin.age <= REDIRECT_WINDOW && request.is_internally_redirected() {
         return Selection {
             pin: Some(NewPin {
                 version: pin.version.clone(),
@@ -331,19 +335,6 @@ fn pinned<H: Headers + ?Sized, E: Environment>(
         has_duplicates,
         ..Selection::of(&version, Reason::Pin)
     }
-}
-
-/// Whether this pin was issued before an internal redirect of the same request: the decision stays, and the client still needs
-/// the pin.
-fn was_issued_before<H: Headers + ?Sized, E: Environment>(
-    pin: &ValidPin,
-    request: &Request<'_, H, E>,
-) -> bool {
-    let Some(issued) = request.issued_pin() else {
-        return false;
-    };
-    Pin::parse(&issued)
-        .is_some_and(|(issued, _)| issued.slot == pin.slot && issued.version == pin.version.name)
 }
 
 /// The version that a returning client with this pin goes to by the app's shares alone: without an override, a rule or a

@@ -201,12 +201,10 @@ impl<'h, H: Headers + ?Sized, E: Environment> Request<'h, H, E> {
         self.environment.random()
     }
 
-    /// The pin that was issued for this request before an internal redirect. Envoy's router leaves the original URL in a
-    /// header, so that other requests cost nothing.
+    /// Whether Envoy has followed a redirect itself. Its router then leaves the original URL in a header.
     #[must_use]
-    pub fn issued_pin(&self) -> Option<Vec<u8>> {
-        self.headers.first("x-envoy-original-url")?;
-        self.environment.issued_pin()
+    pub fn is_internally_redirected(&self) -> bool {
+        self.headers.first("x-envoy-original-url").is_some()
     }
 
     /// Records that a limit was exceeded.

@@ -54,10 +54,6 @@ impl Environment for Proxy {
         let address: SocketAddr = std::str::from_utf8(&address).ok()?.parse().ok()?;
         Some(address.ip())
     }
-
-    fn issued_pin(&self) -> Option<Vec<u8>> {
-        host::issued_pin()
-    }
 }
 
 impl SharedStore for Proxy {

@@ -34,32 +34,6 @@ pub(super) fn set_filter_state(name: &str, value: &str) {
     let _ = hostcalls::set_property(vec![name], Some(value.as_bytes()));
 }
 
-/// The name of the property that keeps a new pin over an internal redirect.
-const ISSUED_PIN: &str = "pinion_pin";
-
-/// Declares the property that keeps a new pin over an internal redirect. By default a property ends with the filter chain,
-/// which Envoy creates anew for a redirect.
-pub(super) fn declare_issued_pin() {
-    // A protobuf message DeclarePropertyArguments (Envoy's declare_property.proto): name, type = String, span =
-    // DownstreamRequest.
-    const TYPE_AND_SPAN: [u8; 4] = [0x18, 1, 0x28, 1];
-    let mut arguments = vec![0x0a, ISSUED_PIN.len() as u8];
-    arguments.extend(ISSUED_PIN.bytes());
-    arguments.extend(TYPE_AND_SPAN);
-    // A host without this function loses the pin at an internal redirect, and nothing else.
-    let _ = hostcalls::call_foreign_function("declare_property", Some(&arguments));
-}
-
-/// Keeps a new pin over an internal redirect.
-pub(super) fn set_issued_pin(pin: &str) {
-    set_filter_state(ISSUED_PIN, pin);
-}
-
-/// The pin that was issued before an internal redirect.
-pub(super) fn issued_pin() -> Option<Bytes> {
-    property(&[ISSUED_PIN])
-}
-
 /// Answers the current request with 204 and no body.
 pub(super) fn reply_no_content() {
     let _ = hostcalls::send_http_response(204, Vec::new(), None);

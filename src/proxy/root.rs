@@ -67,7 +67,6 @@ impl RootContext for Root {
         }
         self.active = Some(Rc::new(ActiveConfig::new(config)));
         if let Some(edge) = self.edge() {
-            host::declare_issued_pin();
             let now = Proxy.now();
             host::set_gauges(SHARES.with_borrow_mut(|shares| shares.publish(self.id, edge, now)));
             for detection in edge.apps().filter_map(|app| app.outlier_detection.as_ref()) {

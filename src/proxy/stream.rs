@@ -80,9 +80,6 @@ impl Stream {
         headers.apply(&decision::request_edits(edge, &headers, decision.as_ref()));
         if let Some(decision) = &decision {
             active.count(decision);
-            if let Some(pin) = decision.new_pin().filter(|_| !decision.is_observed()) {
-                host::set_issued_pin(pin);
-            }
             if edge.access_log {
                 host::set_filter_state("pinion_reason", decision.reason.as_str());
                 host::set_filter_state("pinion_app", &decision.app.name);

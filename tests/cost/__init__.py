@@ -1,4 +1,4 @@
-"""What a request costs the module: its host calls, and the instructions that it executes. The same on every machine."""
+"""The cost of a request in the module: host calls and executed instructions. It is the same on every machine."""
 
 from __future__ import annotations
 
@@ -21,19 +21,18 @@ def host(module: Path, config: dict, now: int = NOW) -> Host:
 
 
 def lines(asked: Asked, path: str) -> Lines:
-    """The request as a proxy's filters see it."""
+    """The request's headers as a proxy hands them to its filters."""
     pseudo = [(":authority", asked.host), (":path", path), (":method", "GET"), (":scheme", "http")]
     added = [("x-forwarded-proto", "http"), ("x-request-id", "7fd83ddf-6bd0-4b3c-a3c0-c2fdc1d4a4a5")]
     return [*pseudo, *asked.headers, *added]
 
 
-BUSY = 1000
-"""After so many requests in a second a worker leaves the clock to its ticks."""
+BEFORE = 2
+"""Exchanges before the measured one: the first defines counters, and the second may still grow a table."""
 
 
-def exchange(module: Path, scenario: Scenario, now: int = NOW, before: int = 2) -> tuple[Host, Exchange]:
-    """An exchange in a VM that has had so many of its kind: the first defines counters, and the second may still grow a
-    table."""
+def exchange(module: Path, scenario: Scenario, now: int = NOW) -> tuple[Host, Exchange]:
+    """An exchange of a scenario in a warm VM, and its host."""
     vm = host(module, scenario.config, now)
-    paths = itertools.islice(itertools.cycle(scenario.asked.paths), before + 1)
+    paths = itertools.islice(itertools.cycle(scenario.asked.paths), BEFORE + 1)
     return vm, [vm.exchange(lines(scenario.asked, path), ANSWER) for path in paths][-1]

@@ -1,4 +1,4 @@
-"""The budget: what each scenario may cost, as tests/cost/budget.json says."""
+"""The budget of each scenario, from tests/cost/budget.json."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Figures = dict[str, dict[str, int]]
 
 
 def measured(module: Path = MODULE) -> Figures:
-    """What everything costs now."""
+    """The present costs of all scenarios."""
     figures: Figures = {}
     for scenario in all_of(NOW):
         _, seen = exchange(module, scenario)
-        calls = [call for call in seen.calls if not call.said[0].startswith("(")]
+        calls = [call for call in seen.calls if not call.words[0].startswith("(")]
         figures[scenario.name] = {"hostCalls": len(calls), "instructions": seen.instructions}
     for count in (1, 1000):
         vm = host(module, apps(count))
@@ -29,24 +29,24 @@ def measured(module: Path = MODULE) -> Figures:
 
 
 def read() -> tuple[float, Figures]:
-    """The slack in per cent, and the figures."""
+    """The slack in percent, and the figures."""
     budget = json.loads(FILE.read_text())
     return budget["slackPercent"], budget["figures"]
 
 
 def write(figures: Figures) -> None:
-    """Makes what was measured the budget."""
+    """Writes the figures as the budget."""
     rows = ",\n".join(f"    {json.dumps(name)}: {json.dumps(each)}" for name, each in figures.items())
     FILE.write_text(f'{{\n  "slackPercent": {read()[0]:g},\n  "figures": {{\n{rows}\n  }}\n}}\n')
 
 
 def broken(slack: float, allowed: Figures, found: Figures) -> list[str]:
-    """What costs more or less than it may. Less counts too: what was gained is to be held."""
-    wrong = [f"{name}: only one of budget and scenarios has it" for name in allowed.keys() ^ found.keys()]
+    """The figures outside the budget. A lower figure counts too, so that the budget follows each improvement."""
+    wrong = [f"{name}: is not in both the budget and the scenarios" for name in allowed.keys() ^ found.keys()]
     for name in allowed.keys() & found.keys():
         for unit in allowed[name].keys() | found[name].keys():
-            is_now, may_be = found[name].get(unit, 0), allowed[name].get(unit, 0)
-            within = may_be * slack / 100 if unit == "instructions" else 0
-            if abs(is_now - may_be) > within:
-                wrong.append(f"{name}: {is_now:,} {unit}, where the budget has {may_be:,}")
+            actual, budget = found[name].get(unit, 0), allowed[name].get(unit, 0)
+            tolerance = budget * slack / 100 if unit == "instructions" else 0
+            if abs(actual - budget) > tolerance:
+                wrong.append(f"{name}: {actual:,} {unit}, the budget is {budget:,}")
     return sorted(wrong)

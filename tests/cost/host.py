@@ -1,4 +1,4 @@
-"""A Proxy-Wasm host for one module, without a proxy: it notes every host call and what the module executes between."""
+"""A Proxy-Wasm host for one module, without a proxy. It records all host calls and the instructions between them."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ SEED = 0x9E37_79B9_7F4A_7C15
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """A host call: `replace 0 x-app-version v1`, and what the module executed since the one before."""
+    """A host call, such as `replace 0 x-app-version v1`, and the instructions since the previous call."""
 
-    said: tuple[str, ...]
+    words: tuple[str, ...]
     instructions: int
 
 
 @dataclasses.dataclass
 class Exchange:
-    """What a request and its response cost, and what became of them."""
+    """The cost of a request and its response, and both as the module left them."""
 
     calls: list[Call]
     instructions: int
@@ -37,7 +37,7 @@ class Exchange:
 
 
 class Host:
-    """One VM with one root context. Time stands still, and chance is the same in each run."""
+    """One VM with one root context. Time stands still, and the random numbers are the same in each run."""
 
     def __init__(self, module: Path, config: str, environment: dict[str, str], now: int):
         engine, compiled = _compiled(module)
@@ -70,12 +70,12 @@ class Host:
         self.streams = 1
 
     def enter(self, name: str, *values: int) -> Any:
-        """Calls an export, where there is one."""
+        """Calls an export if the module has it."""
         export = self.exports.get(name)
         return export(self.store, *values) if export else None
 
     def exchange(self, request: Lines, response: Lines, code_details: str = "via_upstream") -> Exchange:
-        """One request and its response in a stream of their own, callbacks in a proxy's order."""
+        """One request and its response in a new stream, with the callbacks in a proxy's order."""
         self.streams += 1
         stream = self.streams
         self.maps = {0: list(request)}
@@ -87,16 +87,16 @@ class Host:
         seen = self.maps.pop(0)
         self.maps = {2: list(response)}
         self.properties["response.code_details"] = code_details.encode()
-        self._note("(response)")
+        self._record("(response)")
         self.enter("proxy_on_response_headers", stream, len(response), 1)
         for name in ("proxy_on_done", "proxy_on_log", "proxy_on_delete"):
             self.enter(name, stream)
-        self._note("(end)")
+        self._record("(end)")
         return Exchange(self.calls, begun - self.store.get_fuel(), seen, self.maps.pop(2))
 
-    def _note(self, *said: str) -> None:
+    def _record(self, *words: str) -> None:
         left = self.store.get_fuel()
-        self.calls.append(Call(said, self.mark - left))
+        self.calls.append(Call(words, self.mark - left))
         self.mark = left
 
     # Memory.
@@ -111,14 +111,14 @@ class Host:
         self.memory.write(caller, struct.pack(form, value), at)
 
     def _give(self, caller: Caller, data: bytes, to: int, size: int) -> int:
-        """Leaves data in memory that the module allocates, as the ABI has it."""
+        """Copies data to memory that the module allocates, as the ABI requires."""
         place = self.exports["proxy_on_memory_allocate"](caller, len(data)) if data else 0
         self.memory.write(caller, data, place)
         self._set(caller, to, place)
         self._set(caller, size, len(data))
         return OK
 
-    # The calls. Each notes itself first.
+    # The host calls. Each handler records the call first.
 
     def _link(self, linker: Linker, module: Module) -> None:
         for each in module.imports:
@@ -133,7 +133,7 @@ class Host:
     @staticmethod
     def _unknown(name: str) -> Callable:
         def refuse(*_: Any) -> int:
-            raise NotImplementedError(f"the module calls {name}, which this host does not know")
+            raise NotImplementedError(f"the module calls {name}, which this host does not have")
 
         return refuse
 
@@ -142,7 +142,7 @@ class Host:
         return OK
 
     def _get_header_map_pairs(self, caller: Caller, which: int, to: int, size: int) -> int:
-        self._note("map", str(which))
+        self._record("map", str(which))
         lines = [(name.encode(), value.encode("latin-1")) for name, value in self.maps[which]]
         sizes = b"".join(struct.pack("<II", len(name), len(value)) for name, value in lines)
         texts = b"".join(name + b"\0" + value + b"\0" for name, value in lines)
@@ -150,25 +150,25 @@ class Host:
 
     def _get_header_map_value(self, caller: Caller, which: int, at: int, length: int, to: int, size: int) -> int:
         name = self._text(caller, at, length)
-        self._note("header", str(which), name)
+        self._record("header", str(which), name)
         found = [value for field, value in self.maps[which] if field == name]
         return self._give(caller, found[0].encode("latin-1"), to, size) if found else NOT_FOUND
 
     def _replace_header_map_value(self, caller: Caller, which: int, *value: int) -> int:
         name, text = self._pair(caller, *value)
-        self._note("replace", str(which), name, text)
+        self._record("replace", str(which), name, text)
         self.maps[which] = [line for line in self.maps[which] if line[0] != name] + [(name, text)]
         return OK
 
     def _add_header_map_value(self, caller: Caller, which: int, *value: int) -> int:
         name, text = self._pair(caller, *value)
-        self._note("add", str(which), name, text)
+        self._record("add", str(which), name, text)
         self.maps[which].append((name, text))
         return OK
 
     def _remove_header_map_value(self, caller: Caller, which: int, at: int, length: int) -> int:
         name = self._text(caller, at, length)
-        self._note("remove", str(which), name)
+        self._record("remove", str(which), name)
         self.maps[which] = [line for line in self.maps[which] if line[0] != name]
         return OK
 
@@ -177,19 +177,19 @@ class Host:
 
     def _get_property(self, caller: Caller, at: int, length: int, to: int, size: int) -> int:
         parts = self._text(caller, at, length).split("\0")
-        self._note("property", *parts)
+        self._record("property", *parts)
         found = self.properties.get(".".join(parts))
         return NOT_FOUND if found is None else self._give(caller, found, to, size)
 
     def _set_property(self, caller: Caller, *value: int) -> int:
-        self._note("note", *self._pair(caller, *value))
+        self._record("set_property", *self._pair(caller, *value))
         return OK
 
     def _get_buffer_bytes(self, caller: Caller, _kind: int, start: int, length: int, to: int, size: int) -> int:
         return self._give(caller, self.config[start : start + length], to, size)
 
     def _get_current_time_nanoseconds(self, caller: Caller, to: int) -> int:
-        self._note("time")
+        self._record("time")
         self._set(caller, to, self.now * 1_000_000_000, "<Q")
         return OK
 
@@ -198,21 +198,21 @@ class Host:
 
     def _define_metric(self, caller: Caller, _kind: int, at: int, length: int, to: int) -> int:
         name = self._text(caller, at, length)
-        self._note("define", name)
+        self._record("define", name)
         self._set(caller, to, self.metrics.setdefault(name, len(self.metrics)))
         return OK
 
     def _increment_metric(self, caller: Caller, _id: int, _by: int) -> int:
-        self._note("increment")
+        self._record("increment")
         return OK
 
     def _record_metric(self, caller: Caller, _id: int, _value: int) -> int:
-        self._note("record")
+        self._record("record")
         return OK
 
     def _get_shared_data(self, caller: Caller, at: int, length: int, to: int, size: int, mark: int) -> int:
         key = self._read(caller, at, length)
-        self._note("recall", key.decode("latin-1"))
+        self._record("get_shared_data", key.decode("latin-1"))
         if key not in self.shared:
             return NOT_FOUND
         value, number = self.shared[key]
@@ -221,7 +221,7 @@ class Host:
 
     def _set_shared_data(self, caller: Caller, at: int, length: int, value: int, size: int, mark: int) -> int:
         key = self._read(caller, at, length)
-        self._note("remember", key.decode("latin-1"))
+        self._record("set_shared_data", key.decode("latin-1"))
         number = self.shared.get(key, (b"", 0))[1]
         if mark not in (0, number):
             return CAS_MISMATCH
@@ -231,7 +231,7 @@ class Host:
     # WASI.
 
     def _random_get(self, caller: Caller, to: int, size: int) -> int:
-        self._note("random")
+        self._record("random")
         self.seed = self.seed * 6_364_136_223_846_793_005 + 1_442_695_040_888_963_407 & (1 << 64) - 1
         self.memory.write(caller, (self.seed.to_bytes(8, "little") * (size // 8 + 1))[:size], to)
         return 0

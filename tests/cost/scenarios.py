@@ -1,4 +1,4 @@
-"""The requests and configurations whose price is known: that of the module alone, and that within an Envoy."""
+"""The requests and configurations whose cost is measured, in the module alone and in an Envoy."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ BROWSER = (
     ("sec-fetch-mode", "navigate"),
     ("sec-fetch-site", "same-origin"),
 )
-"""What a browser sends with a page's request, beside host and cookies."""
+"""The headers of a browser's request for a page, without host and cookies."""
 
 SESSION = "session=8f14e45fceea167a5a36dedd4bea2543"
-"""The app's own cookie, in every request."""
+"""The app's own cookie, which all requests have."""
 
 NEW, PINNED, RULE, NOWHERE = "a new client", "a pinned client", "a rule hit", "no app"
 
@@ -47,13 +47,13 @@ def tester(name: str) -> dict:
 
 
 SIGNED = {"keys": KEYS, "apps": [app()]}
-"""Pins are signed, the app is scoped by host, and all is counted."""
+"""Pins are signed, and the app is scoped by host."""
 
 UNSIGNED = {"apps": [app()]}
 
 
 def whole(now: int) -> dict:
-    """Everything is on that an app can have on; the ramp has begun."""
+    """An app with all features on, and with a running ramp."""
     begun = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now - 3600))
     ramp = {"to": 50, "start": begun, "duration": "8760h"}
     testers = [{"headers": {"x-tester": {"exact": "yes"}}}]
@@ -73,13 +73,13 @@ def whole(now: int) -> dict:
 
 
 def apps(count: int) -> dict:
-    """So many apps, of which the shop is the last."""
+    """A configuration of `count` apps. The shop is the last."""
     others = [app(name=f"app-{i}", hosts=[f"app-{i}.example.com"]) for i in range(count - 1)]
     return {"keys": KEYS, "apps": [*others, app()]}
 
 
 def rules(count: int) -> dict:
-    """So many rules that compare a header with a text, and that the request does not meet."""
+    """A configuration of `count` rules that compare a header with an exact value. The requests match none."""
     return {"keys": KEYS, "apps": [app(rules=[tester(f"tester-{i}") for i in range(count)])]}
 
 
@@ -90,21 +90,21 @@ def regex() -> dict:
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """A request, without what is of the connection alone."""
+    """A request without the headers that depend on the connection."""
 
     host: str = HOST
     headers: tuple[tuple[str, str], ...] = BROWSER
     paths: tuple[str, ...] = ("/",)
-    """Each as often as the others."""
+    """All paths are requested equally often."""
 
 
 def unsigned(now: int) -> str:
-    """A pin that was given at this second. The slot is one of v1, the stable version."""
+    """A pin issued at `now`. Its slot belongs to v1, the stable version."""
     return f"v1~{now}~0~99999"
 
 
 def pin(now: int) -> str:
-    """The same, signed."""
+    """The same pin, signed."""
     return sealed("pin", make.key("k1"), "k1", "shop", unsigned(now))
 
 
@@ -124,18 +124,18 @@ BY_QUERY = {"keys": KEYS, "apps": [app(pin={"query": "dpl"})]}
 
 
 def with_pins(now: int, count: int) -> Asked:
-    """So many clients, each pinned to v1 and with its pin in the query."""
+    """The requests of `count` clients, each pinned to v1 and with its pin in the query."""
     pins = [sealed("pin", make.key("k1"), "k1", "shop", f"v1~{now}~0~{99_999 - i}") for i in range(count)]
     return Asked(headers=(*BROWSER, ("cookie", SESSION)), paths=tuple(f"/?dpl={pin}" for pin in pins))
 
 
 def by_nobody(now: int) -> Asked:
-    """A pinned client with a header that rules look at, and that none of them meets."""
+    """A pinned client with a header that the rules read and that no rule matches."""
     return Asked(headers=(*asked(now)[PINNED].headers, ("end-user", "nobody-of-them")))
 
 
 def with_cookies(now: int, size: int) -> Asked:
-    """A pinned client whose other cookies have so many bytes, in cookies of 100; the pin is the last."""
+    """A pinned client with other cookies of `size` bytes in all, 100 bytes each. The pin is the last cookie."""
     jar = [f"c{i:02}=" + "x" * 94 for i in range(size // 100)]
     held = "; ".join([*jar, f"pinion-shop={pin(now)}"])
     return Asked(headers=(*BROWSER, ("cookie", held)))
@@ -151,21 +151,21 @@ KINDS: dict[str, Callable[[int], dict]] = {
     "path": lambda i: {"paths": [f"/group-{i}"]},
     "method": lambda i: {"methods": [f"GROUP-{i}"]},
 }
-"""Matches of each kind that no request meets."""
+"""A match of each kind. No request satisfies any of them."""
 
 
 MUCH = {"cookie", "queryParam", "header"}
-"""Kinds whose requests have much that the rules could look through."""
+"""Kinds whose requests are large, so that searching them would be expensive."""
 
 
 def rules_of(kind: str, count: int) -> dict:
-    """So many rules of one kind."""
+    """A configuration of `count` rules of one kind."""
     rules = [{"match": [KINDS[kind](i)], "version": "v2"} for i in range(count)]
     return {"keys": KEYS, "apps": [app(rules=rules)]}
 
 
 def with_much(now: int) -> Asked:
-    """A pinned client with as many cookies as are read, 50 headers and 200 query parameters."""
+    """A pinned client with nearly the most cookies that are read, 50 headers and 200 query parameters."""
     pinned = f"pinion-shop={pin(now)}"
     cookies = "; ".join([*(f"c{i:03}={'x' * 55}" for i in range(500)), pinned])
     headers = tuple((f"x-filler-{i}", "x" * 20) for i in range(50))
@@ -181,7 +181,7 @@ class Scenario:
 
 
 def all_of(now: int) -> list[Scenario]:
-    """Every scenario of the module alone."""
+    """All scenarios of the module alone."""
     kinds = asked(now)
     named = [(name, SIGNED, kinds[name]) for name in (PINNED, NEW, RULE, NOWHERE)]
     named += [(f"{name}, unsigned", UNSIGNED, asked(now, unsigned)[name]) for name in (PINNED, NEW)]

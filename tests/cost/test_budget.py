@@ -1,4 +1,4 @@
-"""The shipped module costs what its budget says, within the slack."""
+"""The costs of the shipped module are within its budget."""
 
 import pytest
 
@@ -8,28 +8,28 @@ from cost.scenarios import NEW, NOWHERE, PINNED, RULE, all_of
 from harness.envoy import MODULE
 
 
-def test_each_scenario_costs_what_the_budget_says():
+def test_each_scenario_is_within_the_budget():
     wrong = broken(*read(), measured())
-    said = "\n".join(wrong)
-    assert not wrong, f"a change of the price is to be meant: `make budget` writes what it is now\n{said}"
+    lines = "\n".join(wrong)
+    assert not wrong, f"if the change is intended, `make budget` writes the new budget\n{lines}"
 
 
 @pytest.mark.parametrize(
-    ("changed", "says"),
+    ("changed", "expected"),
     [
         ({"a": {"hostCalls": 3, "instructions": 1049}}, []),
-        ({"a": {"hostCalls": 3, "instructions": 1051}}, ["a: 1,051 instructions, where the budget has 1,000"]),
-        ({"a": {"hostCalls": 3, "instructions": 949}}, ["a: 949 instructions, where the budget has 1,000"]),
-        ({"a": {"hostCalls": 4, "instructions": 1000}}, ["a: 4 hostCalls, where the budget has 3"]),
-        ({}, ["a: only one of budget and scenarios has it"]),
+        ({"a": {"hostCalls": 3, "instructions": 1051}}, ["a: 1,051 instructions, the budget is 1,000"]),
+        ({"a": {"hostCalls": 3, "instructions": 949}}, ["a: 949 instructions, the budget is 1,000"]),
+        ({"a": {"hostCalls": 4, "instructions": 1000}}, ["a: 4 hostCalls, the budget is 3"]),
+        ({}, ["a: is not in both the budget and the scenarios"]),
     ],
 )
-def test_what_is_beyond_the_slack_is_told(changed, says):
-    assert broken(5, {"a": {"hostCalls": 3, "instructions": 1000}}, changed) == says
+def test_a_figure_outside_the_slack_is_reported(changed, expected):
+    assert broken(5, {"a": {"hostCalls": 3, "instructions": 1000}}, changed) == expected
 
 
-def test_each_scenario_does_what_it_is_called():
-    # What the request routes on, what the response shows, and how many cookies it sets.
+def test_each_scenario_does_what_its_name_says():
+    # The version in the route header, the label in the response, and the number of cookies that the response sets.
     outcome = {PINNED: ("v1", "1.0", 0), NEW: (None, None, 1), RULE: ("v2", "2.0", 0), NOWHERE: (None, None, 0)}
     for scenario in all_of(NOW):
         _, seen = exchange(MODULE, scenario)

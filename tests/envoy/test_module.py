@@ -1,4 +1,4 @@
-"""The module that is shipped, and the code that its documentation shows."""
+"""The shipped module, and the test vectors of the documented code."""
 
 import json
 import subprocess
@@ -24,7 +24,7 @@ EXPORTS = [
 
 
 def of_module(expression: str) -> Any:
-    """What an expression of JavaScript says of the compiled `module`."""
+    """The value of a JavaScript expression over the compiled `module`."""
     script = f"""
         const module = new WebAssembly.Module(require("fs").readFileSync(process.argv[1]));
         console.log(JSON.stringify({expression}));
@@ -37,17 +37,17 @@ def test_the_module_exports_only_what_it_needs():
     assert of_module("WebAssembly.Module.exports(module).map((e) => e.name).sort()") == EXPORTS
 
 
-def test_the_module_tells_nothing_of_the_machine_that_built_it():
+def test_the_module_contains_no_path_of_the_machine_that_built_it():
     module = MODULE.read_bytes()
     for path in (Path.home(), ROOT):
         assert f"{path}/".encode() not in module, path
 
 
-def test_the_module_is_small():
+def test_the_module_is_within_its_size_budget():
     assert MODULE.stat().st_size <= 512 * 1024
 
 
-def test_the_vectors_are_those_of_the_documented_code(tmp_path):
+def test_the_documented_code_generates_the_vectors(tmp_path):
     script = ROOT / "tests" / "vectors" / "generate.py"
     subprocess.run([sys.executable, script, tmp_path], check=True)
     written = {path.name: path.read_text() for path in tmp_path.glob("*.json")}

@@ -159,7 +159,7 @@ def test_a_client_whose_engine_does_not_run_is_passed_over(alone):
     assert said.returncode == 0
     assert said.stdout == (
         f"image.tar: loaded with buildah: {folder}/buildah pull --quiet oci-archive:image.tar"
-        " (docker is here, but does not work)\n"
+        " (docker is installed, but does not work)\n"
     )
 
 
@@ -173,4 +173,4 @@ def test_an_engine_that_refuses_the_archive_is_an_error(alone):
     alone("docker", REFUSES)
     said = load(Path("image.tar"), alone("podman", TAKES))
     assert (said.returncode, said.stdout) == (1, "")
-    assert said.stderr == "docker does not take image.tar:\nno such file\n"
+    assert said.stderr == "docker cannot load image.tar:\nno such file\n"

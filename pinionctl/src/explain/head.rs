@@ -1,21 +1,21 @@
-//! A request's head, as a proxy hands it to the filter: read off a capture, or off what `curl -v` says.
+//! Parses a request's head from HTTP/1.1 text or from the output of `curl -v`, as a proxy does for the filter.
 
 /// A request's header lines, pseudo-headers first.
 pub(super) type Lines = Vec<(String, Vec<u8>)>;
 
-/// Reads a request line and header lines, up to an empty line. Values may be any bytes.
+/// The header lines of a request line and the lines that follow, up to an empty line. Values may be any bytes.
 ///
-/// Of `curl -v` only what it sent counts, which it marks with `>`.
+/// In the output of `curl -v` only the lines that curl sent count. They begin with `>`.
 pub(super) fn parse(text: &[u8]) -> Result<Lines, String> {
-    let sent = |line: &[u8]| line == b">" || line.starts_with(b"> ");
-    let by_curl = text.split(|b| *b == b'\n').any(|line| sent(without_cr(line)));
+    let is_sent = |line: &[u8]| line == b">" || line.starts_with(b"> ");
+    let is_curl = text.split(|b| *b == b'\n').any(|line| is_sent(without_cr(line)));
     let lines = text.split(|b| *b == b'\n').map(without_cr).enumerate();
     let mut lines = lines
-        .filter(|(_, line)| !by_curl || sent(line))
+        .filter(|(_, line)| !is_curl || is_sent(line))
         .map(|(i, line)| {
             (
                 i + 1,
-                if by_curl {
+                if is_curl {
                     line.get(2..).unwrap_or_default()
                 } else {
                     line
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn heads_are_read_as_proxies_do() {
+    fn a_head_is_parsed_as_a_proxy_parses_it() {
         for (text, expected) in [
             (
                 &b"GET /a?b HTTP/1.1\r\nHost: x\r\nA: \t1 \r\na:\xff\r\n\r\nbody: no"[..],
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_proxy_refuses_is_told() {
+    fn what_a_proxy_refuses_is_an_error() {
         let line = "the first line must be a request line such as: GET /path HTTP/1.1";
         for (text, expected) in [
             (&b""[..], "there is no request in it"),

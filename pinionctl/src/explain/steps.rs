@@ -1,4 +1,4 @@
-//! A decision in sentences: a line for each step, in their order.
+//! A decision in sentences: one line for each step, in the order of the steps.
 
 use std::fmt::{self, Write};
 
@@ -13,11 +13,11 @@ use pinion::rollout::version::State;
 use super::world::World;
 use crate::clock::utc;
 
-/// A step that an earlier one has left nothing to.
+/// The line of a step after the deciding one.
 const UNREACHED: &str = "not looked at";
 
-/// Where the request goes, and what each step came to.
-pub(super) fn told(decision: &Decision, world: &World) -> String {
+/// The version that the request gets, and the result of each step.
+pub(super) fn report(decision: &Decision, world: &World) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
     let _ = write(&mut out, decision, world);
@@ -48,23 +48,23 @@ fn write(out: &mut String, decision: &Decision, world: &World) -> fmt::Result {
     }
     writeln!(out, "  {:<9}{}", "draw", by_draw(decision, world))?;
     for limit in decision.exceeded.iter() {
-        writeln!(out, "  too much: {}", beyond(limit))?;
+        writeln!(out, "  limit exceeded: {}", exceeded(limit))?;
     }
     if app.outlier_detection.is_some() {
-        let what = "which versions are ejected only the proxy knows: here, all are healthy";
+        let what = "only the proxy knows which versions are ejected; here all count as healthy";
         writeln!(out, "  {:<9}{what}", "health")?;
     }
     if decision.is_observed() {
-        let what = "the app only observes: nothing is changed, and the filter answers nobody who asks why";
+        let what = "in observe mode no header changes, and the filter sends no explanation";
         writeln!(out, "  {:<9}{what}", "observe")?;
     }
     Ok(())
 }
 
-fn beyond(limit: Limit) -> &'static str {
+fn exceeded(limit: Limit) -> &'static str {
     match limit {
-        Limit::Cookies => "more than 512 cookies or 32 KiB of them, so that none was read",
-        Limit::Override => "an override above 1 KiB, which asks for nothing",
+        Limit::Cookies => "more than 512 cookies or 32 KiB of cookies, so no cookie was read",
+        Limit::Override => "an override above 1 KiB, which is ignored",
         Limit::Regex => "a value above 1 KiB, which no regex matches",
     }
 }
@@ -72,16 +72,16 @@ fn beyond(limit: Limit) -> &'static str {
 fn by_override(decision: &Decision) -> String {
     let app = &decision.app;
     match decision.trace.result(Step::Override) {
-        StepResult::Took(_) => format!("decides: {} was asked for, by who may", decision.version),
+        StepResult::Took(_) => format!("decides: an allowed client asks for {}", decision.version),
         StepResult::Passed(Why::Unconfigured) => "not configured, so that nobody can ask".to_owned(),
         StepResult::Passed(Why::Denied) => {
-            "asked for, by who may not or with nothing that is understood".to_owned()
+            "denied: the client is not allowed to ask, or the value is malformed".to_owned()
         }
         StepResult::Passed(Why::Unknown) => format!(
-            "asks for a version that {} does not have, or that is retired",
+            "the request asks for a version that {} does not have, or for a retired one",
             app.name
         ),
-        StepResult::Passed(Why::Unasked) => "nobody asks".to_owned(),
+        StepResult::Passed(Why::Unasked) => "the request asks for none".to_owned(),
         StepResult::Passed(other) => other.as_str().to_owned(),
         StepResult::Unreached => UNREACHED.to_owned(),
     }
@@ -92,7 +92,7 @@ fn by_inbound(decision: &Decision) -> String {
     match (decision.trace.result(Step::Inbound), decision.app.inbound) {
         (StepResult::Took(_), _) => format!("decides: {header} names {}", decision.version),
         (StepResult::Passed(_), Inbound::Strip) => format!("strip: what {header} says counts for nothing"),
-        (StepResult::Passed(Why::Absent), _) => format!("no {header} came"),
+        (StepResult::Passed(Why::Absent), _) => format!("the request has no {header}"),
         (StepResult::Passed(Why::Unknown), _) => format!("{header} names no version, or a retired one"),
         (StepResult::Passed(other), _) => other.as_str().to_owned(),
         (StepResult::Unreached, _) => UNREACHED.to_owned(),
@@ -106,12 +106,12 @@ fn by_rule(decision: &Decision) -> String {
             let i = usize::from(item.unwrap_or_default());
             match app.rules.get(i).map(|rule| &rule.target) {
                 Some(Target::Split(_)) => {
-                    format!("decides: rules[{i}] matches, whose split sends the slot below to {version}")
+                    format!("decides: rules[{i}] matches, and its split gives the slot below to {version}")
                 }
                 _ => format!("decides: rules[{i}] matches"),
             }
         }
-        StepResult::Passed(Why::Unconfigured) => "there are none".to_owned(),
+        StepResult::Passed(Why::Unconfigured) => "the app has none".to_owned(),
         StepResult::Passed(Why::Unmatched) => match app.rules.len() {
             1 => "rules[0] does not match".to_owned(),
             count => format!("none of the {count} matches"),
@@ -142,24 +142,24 @@ fn by_key(decision: &Decision, world: &World) -> String {
     match decision.trace.result(Step::Key) {
         StepResult::Took(item) => {
             let i = usize::from(item.unwrap_or_default());
-            let what = keys.get(i).map_or_else(String::new, named);
+            let key = keys.get(i).map_or_else(String::new, name_of);
             format!(
-                "{} {what} (key[{i}]) stands at {}",
+                "{} {key} (key[{i}]) gives {}",
                 verb(decision),
-                place(decision, world)
+                slot(decision, world)
             )
         }
         StepResult::Passed(Why::Unconfigured) => "not configured".to_owned(),
         StepResult::Passed(Why::Absent) => {
-            let names: Vec<_> = keys.iter().map(named).collect();
-            format!("there is no {}", names.join(", no "))
+            let names: Vec<_> = keys.iter().map(name_of).collect();
+            format!("the request has no {}", names.join(", no "))
         }
         StepResult::Passed(other) => other.as_str().to_owned(),
         StepResult::Unreached => UNREACHED.to_owned(),
     }
 }
 
-fn named(key: &ClientKey) -> String {
+fn name_of(key: &ClientKey) -> String {
     match key {
         ClientKey::Header(name) => format!("header {name}"),
         ClientKey::Cookie(name) => format!("cookie {name}"),
@@ -173,37 +173,37 @@ fn by_pin(decision: &Decision, world: &World) -> String {
         StepResult::Took(_) => format!(
             "{} it holds {}{}",
             verb(decision),
-            place(decision, world),
-            stays(decision, world)
+            slot(decision, world),
+            exception(decision, world)
         ),
-        StepResult::Passed(Why::Absent) => "none came".to_owned(),
+        StepResult::Passed(Why::Absent) => "the request has none".to_owned(),
         StepResult::Passed(Why::Rejected(cause)) => format!(
-            "does not hold ({}): {}",
+            "is rejected ({}): {}",
             cause.as_str(),
-            rejected(cause, &decision.app)
+            rejection(cause, &decision.app)
         ),
         StepResult::Passed(other) => other.as_str().to_owned(),
         StepResult::Unreached => UNREACHED.to_owned(),
     }
 }
 
-fn rejected(cause: Rejection, app: &App) -> String {
+fn rejection(cause: Rejection, app: &App) -> String {
     match cause {
-        Rejection::Oversized => "there are too many cookies, and none was read".to_owned(),
-        Rejection::Malformed => "it is not as this filter writes pins here".to_owned(),
-        Rejection::Unsigned => "it has no seal, where pins are sealed".to_owned(),
-        Rejection::UnknownKey => "its seal is of a key that is not configured".to_owned(),
-        Rejection::Forged => "its seal proves nothing: it was changed, or made for another app".to_owned(),
-        Rejection::Epoch => format!("it is of another epoch than {}", app.pinning.epoch),
+        Rejection::Oversized => "the request has too many cookies, so none was read".to_owned(),
+        Rejection::Malformed => "it does not have the form of this app's pins".to_owned(),
+        Rejection::Unsigned => "it is not signed, but this configuration has keys".to_owned(),
+        Rejection::UnknownKey => "it is signed with a key that is not configured".to_owned(),
+        Rejection::Forged => "its signature is wrong: it was changed, or made for another app".to_owned(),
+        Rejection::Epoch => format!("its epoch is not {}", app.pinning.epoch),
         Rejection::Expired => format!("it is older than {} seconds", app.pinning.ttl),
-        Rejection::Future => "it was made later than this request came".to_owned(),
+        Rejection::Future => "it was issued after the time of this request".to_owned(),
         Rejection::Unknown => format!("it names a version that {} does not have", app.name),
         Rejection::Retired => "it names a retired version".to_owned(),
     }
 }
 
-/// Why a pinned client is not at the version of its slot.
-fn stays(decision: &Decision, world: &World) -> &'static str {
+/// The reason why a pin gives another version than the owner of its slot. Empty if it gives the owner.
+fn exception(decision: &Decision, world: &World) -> &'static str {
     let (app, version) = (&decision.app, &decision.version);
     let owner = decision
         .trace
@@ -212,11 +212,11 @@ fn stays(decision: &Decision, world: &World) -> &'static str {
     if decision.reason != Reason::Pin || owner.is_none_or(|owner| owner.index == version.index) {
         ""
     } else if version.state == State::Draining {
-        ", but its version is draining and keeps its clients"
+        ", but the pin's version is draining and keeps its clients"
     } else if app.pinning.follow == Follow::Version {
-        ", but pin.follow is version: it stays"
+        ", but with pin.follow: version the client stays"
     } else {
-        ", but the page that loads this came from its version"
+        ", but the page that loads this came from the pin's version"
     }
 }
 
@@ -229,20 +229,21 @@ fn by_draw(decision: &Decision, world: &World) -> String {
     if world.drew.get() {
         let how = match world.slot {
             Some(_) => "as --draw says",
-            None => "by chance: --draw gives another",
+            None => "at random: --draw chooses another",
         };
-        format!("{} {}, {how}", verb(decision), place(decision, world))
+        format!("{} {}, {how}", verb(decision), slot(decision, world))
     } else if decision.reason == Reason::Draw || is_split {
         format!(
-            "{} a CORS preflight can be given no pin: the stable side",
-            verb(decision)
+            "{} a CORS preflight gets no slot and no pin, and goes to {}",
+            verb(decision),
+            decision.version
         )
     } else {
         UNREACHED.to_owned()
     }
 }
 
-/// Where a client stands either decides, or is what a rule's split goes by.
+/// A slot either decides, or is the input of a rule's split.
 fn verb(decision: &Decision) -> &'static str {
     match decision.reason {
         Reason::Rule => "for the split:",
@@ -251,7 +252,7 @@ fn verb(decision: &Decision) -> &'static str {
 }
 
 /// `slot 5, which is v2's`
-fn place(decision: &Decision, world: &World) -> String {
+fn slot(decision: &Decision, world: &World) -> String {
     let Some(slot) = decision.trace.slot else {
         return "no slot".to_owned();
     };

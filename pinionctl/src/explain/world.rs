@@ -1,4 +1,4 @@
-//! The world around the request that is explained: as told, and every version healthy.
+//! The environment of the request that is explained. All versions count as healthy.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -8,14 +8,14 @@ use pinion::environment::{Claim, Contended, Environment, LocalStore, SharedStore
 use pinion::rollout::slots::Slot;
 use serde_json::Value;
 
-/// What was told of it.
+/// The environment as the arguments give it.
 #[derive(Default)]
 pub(super) struct World {
     pub(super) now: u64,
     pub(super) slot: Option<Slot>,
     pub(super) claims: BTreeMap<String, Claim>,
     pub(super) source: Option<IpAddr>,
-    /// Whether a slot was drawn.
+    /// Whether the decision drew a slot.
     pub(super) drew: Cell<bool>,
     pub(super) health: LocalStore,
 }
@@ -46,7 +46,7 @@ impl SharedStore for World {
     }
 }
 
-/// The claim of `plan=gold` or of a list such as `groups=["a", "b"]`. The filter sees an empty string as no claim.
+/// The claim of `plan=gold` or of a list such as `groups=["a", "b"]`. For the filter an empty string is no claim.
 pub(super) fn claim(text: &str) -> Result<(String, Option<Claim>), String> {
     let (name, value) = text.split_once('=').ok_or("must be NAME=VALUE")?;
     let claim = match serde_json::from_str(value) {
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn claims_are_what_the_core_reads() {
+    fn a_claim_is_the_one_that_the_filter_reads() {
         for (text, name, texts) in [
             ("plan=gold", "plan", &["gold"][..]),
             ("a=b=c", "a", &["b=c"]),

@@ -1,4 +1,4 @@
-//! Pictures: shares over time as stacked areas, and a change of configuration as two bars with what flows between.
+//! Pictures: shares over time as stacked areas, and a change of configuration as two bars with bands between them.
 
 use std::error::Error;
 
@@ -9,11 +9,11 @@ use super::moves::Change;
 use super::ramps::Course;
 use crate::clock::utc;
 
-/// The size of one app's part.
+/// The size of one app's picture, in pixels.
 const WIDTH: u32 = 900;
 const HEIGHT: u32 = 380;
 
-/// Of Okabe and Ito: told apart by those, too, who don't see all colours.
+/// The palette of Okabe and Ito, whose colours people with colour blindness can distinguish.
 const COLOURS: [RGBColor; 8] = [
     RGBColor(0, 114, 178),
     RGBColor(230, 159, 0),
@@ -25,8 +25,8 @@ const COLOURS: [RGBColor; 8] = [
     RGBColor(120, 120, 120),
 ];
 
-/// How strong they are: black text is read on them.
-const STRENGTH: f64 = 0.75;
+/// The opacity at which black text on the colours is readable.
+const OPACITY: f64 = 0.75;
 
 type Drawn = Result<(), Box<dyn Error>>;
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -36,12 +36,12 @@ pub(super) fn courses(courses: &[Course<'_>]) -> Result<String, String> {
     picture(courses, course)
 }
 
-/// Changes of apps.
+/// The changes of apps.
 pub(super) fn changes(changes: &[Change<'_>]) -> Result<String, String> {
     picture(changes, change)
 }
 
-/// One part below the other.
+/// A picture of some items, one below the other.
 fn picture<T>(items: &[T], draw: impl Fn(&Area<'_>, &T) -> Drawn) -> Result<String, String> {
     let mut svg = String::new();
     let mut drawn = || -> Drawn {
@@ -63,7 +63,7 @@ fn colour(i: usize) -> RGBColor {
 }
 
 fn course(area: &Area<'_>, course: &Course<'_>) -> Drawn {
-    // Hours, or days, or minutes: so that the marks are round ones.
+    // The unit is chosen so that the labels are round numbers.
     let (unit, seconds) = match course.until - course.from {
         0..7200 => ("minutes", 60.0),
         7200..345_600 => ("hours", 3600.0),
@@ -107,10 +107,10 @@ fn course(area: &Area<'_>, course: &Course<'_>) -> Drawn {
             .collect();
         let colour = colour(i);
         chart
-            .draw_series([Polygon::new(outline, colour.mix(STRENGTH).filled())])?
+            .draw_series([Polygon::new(outline, colour.mix(OPACITY).filled())])?
             .label(version.name.clone())
             .legend(move |(x, y)| {
-                Rectangle::new([(x, y - 5), (x + 12, y + 5)], colour.mix(STRENGTH).filled())
+                Rectangle::new([(x, y - 5), (x + 12, y + 5)], colour.mix(OPACITY).filled())
             });
     }
     chart
@@ -172,9 +172,9 @@ fn change(area: &Area<'_>, change: &Change<'_>) -> Drawn {
                 (8.0, *arrived + share),
                 (2.0, left + share),
             ];
-            let strength = if from == to { 0.2 } else { 0.6 };
+            let opacity = if from == to { 0.2 } else { 0.6 };
             if share > 0.0 {
-                chart.draw_series([Polygon::new(band, colour(i).mix(strength).filled())])?;
+                chart.draw_series([Polygon::new(band, colour(i).mix(opacity).filled())])?;
             }
             left += share;
             *arrived += share;
@@ -187,10 +187,10 @@ fn change(area: &Area<'_>, change: &Change<'_>) -> Drawn {
             }
             chart.draw_series([Rectangle::new(
                 [(x, *start), (x + 1.5, *end)],
-                colour(i).mix(STRENGTH).filled(),
+                colour(i).mix(OPACITY).filled(),
             )])?;
             let label = format!("{name} {:.3} %", end - start);
-            // A thin one's name would not fit into it; the table has it.
+            // The name does not fit into a thin bar; the table has it.
             if end - start > 5.0 {
                 let at = (x + 0.1, (start + end) / 2.0 + 2.0);
                 chart.draw_series([Text::new(label, at, ("sans-serif", 14))])?;

@@ -1,4 +1,4 @@
-//! Whom a change of configuration moves. A client stands at each slot; the core says where it goes.
+//! The clients that a change of configuration moves. One client for each slot goes through the filter's core.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -11,24 +11,24 @@ use pinion::rollout::version::{State, Version, VersionRef};
 
 use super::grouped;
 
-/// What an app's change of configuration does.
+/// A change of an app's configuration.
 pub(super) struct Change<'a> {
     pub(super) before: &'a App,
     pub(super) after: &'a App,
     at: u64,
-    /// Of clients that come back with a pin, one at each slot.
+    /// The moves of clients that return with a pin, one for each slot.
     pub(super) pinned: Moves,
-    /// Of clients with a key, where there are keys.
+    /// The moves of clients with a key, if a configuration has keys.
     keyed: Option<Moves>,
 }
 
-/// Who goes from where to where, by the versions' names.
+/// The numbers of clients that go from one version to another, by the versions' names.
 #[derive(Default)]
 pub(super) struct Moves {
-    /// By where its slot lies, or its pin says.
-    held: BTreeMap<(String, String), u32>,
-    /// Those that get a new slot by chance: from where, and why.
-    let_go: BTreeMap<(String, &'static str), u32>,
+    /// Clients whose slot or pin decides, by the old and the new version.
+    kept: BTreeMap<(String, String), u32>,
+    /// Clients that draw a new slot, by the old version and the cause.
+    redrawn: BTreeMap<(String, &'static str), u32>,
 }
 
 impl<'a> Change<'a> {
@@ -44,7 +44,7 @@ impl<'a> Change<'a> {
         let (old, new) = (&before.pinning, &after.pinning);
         change.keyed = (!old.keys.is_empty() || !new.keys.is_empty()).then(|| {
             let cause = if old.keys != new.keys {
-                Some("pin.key is another")
+                Some("pin.key changed")
             } else {
                 (old.epoch != new.epoch).then_some("epoch")
             };
@@ -53,7 +53,7 @@ impl<'a> Change<'a> {
         change
     }
 
-    /// Where a client goes that was given a pin just now.
+    /// The version of a client whose pin was issued just now.
     fn returning(&self, slot: Slot, version: &Version) -> Result<VersionRef, &'static str> {
         let (old, at) = (&self.before.pinning, self.at);
         let pin = Pin {
@@ -66,7 +66,7 @@ impl<'a> Change<'a> {
         decision::returning(self.after, pin.as_bytes(), at).map_err(pinion::identity::pin::Rejection::as_str)
     }
 
-    /// The clients of all slots. Between the ends of the runs of both layouts, all go the same way.
+    /// The moves of the clients of all slots. Slots between two neighbouring run ends of the layouts move alike.
     fn moves(&self, to: impl Fn(Slot, &Version) -> Result<VersionRef, &'static str>) -> Moves {
         let layouts = [self.before, self.after].map(|app| app.schedule.layout(self.at));
         let ends: BTreeSet<u32> = layouts
@@ -85,13 +85,13 @@ impl<'a> Change<'a> {
         moves
     }
 
-    /// A version's share in percent, before and after; none where it is not there.
+    /// A version's share in percent. None if the app does not have the version.
     fn share(app: &App, name: &str, at: u64) -> Option<f64> {
         let version = app.versions.iter().find(|version| version.name == name)?;
         Some(app.schedule.share(version, || at).percent())
     }
 
-    /// The names of all versions: as before, then the new ones.
+    /// The names of all versions: first those of the old configuration, then the new ones.
     pub(super) fn names(&self) -> Vec<&'a str> {
         let mut names: Vec<&str> = self
             .before
@@ -107,13 +107,13 @@ impl<'a> Change<'a> {
         names
     }
 
-    /// How many go from where to where, with what is to be expected of those that get a new slot.
+    /// The number of clients between each two versions, with the expected number of those that draw a new slot.
     pub(super) fn flows(&self, moves: &Moves) -> BTreeMap<(String, String), Flow> {
         let mut flows: BTreeMap<_, Flow> = BTreeMap::new();
-        for (ends, count) in &moves.held {
-            flows.entry(ends.clone()).or_default().sure += count;
+        for (ends, count) in &moves.kept {
+            flows.entry(ends.clone()).or_default().known += count;
         }
-        for ((from, _), count) in &moves.let_go {
+        for ((from, _), count) in &moves.redrawn {
             for to in &self.after.versions {
                 let share = self.after.schedule.share(to, || self.at);
                 let expected = f64::from(*count) * share.percent() / 100.0;
@@ -125,7 +125,7 @@ impl<'a> Change<'a> {
         flows
     }
 
-    pub(super) fn told(&self) -> String {
+    pub(super) fn report(&self) -> String {
         let mut out = format!(
             "{}\n  {:<16} {:>9} {:>9}\n",
             self.before.name, "version", "before", "after"
@@ -138,15 +138,15 @@ impl<'a> Change<'a> {
             let (state, before, after) = (self.state(name), percent(before), percent(after));
             let _ = writeln!(out, "  {name:<16} {before:>9} {after:>9}{state}");
         }
-        out += &self.sum(&self.pinned, "with a pin");
-        out += &self.drained();
+        out += &self.summary(&self.pinned, "with a pin");
+        out += &self.draining();
         if let Some(keyed) = &self.keyed {
-            out += &self.sum(keyed, "with a key");
+            out += &self.summary(keyed, "with a key");
         }
         out
     }
 
-    /// What becomes of a version beside its share.
+    /// The change of a version's state, as text.
     fn state(&self, name: &str) -> &'static str {
         let state = |app: &App| {
             app.versions
@@ -164,9 +164,9 @@ impl<'a> Change<'a> {
         }
     }
 
-    fn sum(&self, moves: &Moves, who: &str) -> String {
+    fn summary(&self, moves: &Moves, who: &str) -> String {
         let mut out = String::new();
-        for ((from, cause), count) in &moves.let_go {
+        for ((from, cause), count) in &moves.redrawn {
             let _ = writeln!(
                 out,
                 "  {who}, at {from}: {} get a new slot ({cause})",
@@ -176,23 +176,23 @@ impl<'a> Change<'a> {
         let flows = self.flows(moves);
         let moving = || flows.iter().filter(|((from, to), _)| from != to);
         let all = moving().fold(Flow::default(), |sum, (_, flow)| Flow {
-            sure: sum.sure + flow.sure,
+            known: sum.known + flow.known,
             expected: sum.expected + flow.expected,
         });
         let _ = writeln!(
             out,
             "  {who}: {} of {} change version",
-            all.told(),
+            all.text(),
             grouped(u64::from(SLOTS))
         );
         for ((from, to), flow) in moving() {
-            let _ = writeln!(out, "    {from} to {to}: {}", flow.told());
+            let _ = writeln!(out, "    {from} to {to}: {}", flow.text());
         }
         out
     }
 
-    /// What becomes of those that a draining version still holds; how many these are, nobody knows.
-    fn drained(&self) -> String {
+    /// What happens to clients with a pin to a version that was draining. Their number is unknown.
+    fn draining(&self) -> String {
         let mut out = String::new();
         for version in self
             .before
@@ -201,14 +201,14 @@ impl<'a> Change<'a> {
             .filter(|version| version.state == State::Draining)
         {
             let moves = self.moves(|slot, _| self.returning(slot, version));
-            let stays = moves.held.keys().all(|(_, to)| *to == version.name) && moves.let_go.is_empty();
-            let cause = moves.let_go.keys().next();
+            let stays = moves.kept.keys().all(|(_, to)| *to == version.name) && moves.redrawn.is_empty();
+            let cause = moves.redrawn.keys().next();
             let what = match cause {
                 Some((_, cause)) => format!("get a new slot ({cause})"),
                 None if stays => "stay".to_owned(),
-                None => "go where their slots lie".to_owned(),
+                None => "go to the versions of their slots".to_owned(),
             };
-            let _ = writeln!(out, "  whom {version} still holds, as it was draining: {what}");
+            let _ = writeln!(out, "  with a pin to {version}, which was draining: {what}");
         }
         out
     }
@@ -218,29 +218,29 @@ impl Moves {
     fn add(&mut self, from: &Version, to: Result<VersionRef, &'static str>, count: u32) {
         let from = from.name.clone();
         let sum = match to {
-            Ok(to) => self.held.entry((from, to.name.clone())).or_default(),
-            Err(cause) => self.let_go.entry((from, cause)).or_default(),
+            Ok(to) => self.kept.entry((from, to.name.clone())).or_default(),
+            Err(cause) => self.redrawn.entry((from, cause)).or_default(),
         };
         *sum += count;
     }
 }
 
-/// How many clients go one way.
+/// The number of clients that go from one version to another.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Flow {
-    /// Those that are known.
-    sure: u32,
-    /// What is to be expected of chance.
+    /// Clients whose way is known.
+    known: u32,
+    /// The expected number of clients that draw a new slot.
     expected: f64,
 }
 
 impl Flow {
     pub(super) fn slots(self) -> f64 {
-        f64::from(self.sure) + self.expected
+        f64::from(self.known) + self.expected
     }
 
     /// `10,000 (10 %)`
-    fn told(self) -> String {
+    fn text(self) -> String {
         let slots = self.slots().round();
         let about = if self.expected > 0.0 { "about " } else { "" };
         format!("{about}{} ({} %)", grouped(slots as u64), slots / 1000.0)

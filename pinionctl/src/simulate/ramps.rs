@@ -1,4 +1,4 @@
-//! An app's shares while its ramps are under way.
+//! An app's shares while its ramps run.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -9,14 +9,14 @@ use pinion::rollout::slots::Share;
 
 use crate::clock::utc;
 
-/// How many times a table shows of what moves by the second.
+/// The number of parts into which a table divides a ramp that changes every second.
 const POINTS: u64 = 12;
-/// Up to how many changes each has its line.
-const MANY: usize = 24;
-/// Into how many parts a picture divides the time.
+/// The most changes of a ramp for which each change has a line.
+const MOST_LINES: usize = 24;
+/// The number of parts into which a picture divides the time.
 const PARTS: u64 = 400;
 
-/// The shares of an app's versions over a time.
+/// The shares of an app's versions over a period.
 pub(super) struct Course<'a> {
     pub(super) app: &'a App,
     pub(super) from: u64,
@@ -26,7 +26,8 @@ pub(super) struct Course<'a> {
 }
 
 impl<'a> Course<'a> {
-    /// From the first ramp's start to the last one's end, unless told otherwise. None: it has no ramp.
+    /// The course from the first ramp's start to the last ramp's end, unless `from` or `until` is given. None if the app
+    /// has no ramp.
     pub(super) fn new(app: &'a App, from: Option<u64>, until: Option<u64>) -> Result<Option<Self>, String> {
         let ramps: Vec<Ramp> = app.versions.iter().filter_map(|version| version.ramp).collect();
         let Some(start) = ramps.iter().map(|ramp| ramp.start).min() else {
@@ -37,7 +38,7 @@ impl<'a> Course<'a> {
         if from >= until {
             let (from, until) = (utc(from), utc(until));
             return Err(format!(
-                "{}: the time must begin before it ends, {from} to {until}",
+                "{}: the period must begin before it ends: {from} to {until}",
                 app.name
             ));
         }
@@ -50,10 +51,10 @@ impl<'a> Course<'a> {
             times.extend([ramp.start, ramp.end()]);
             let mut changes = Vec::new();
             find_changes(ramp, from, until, &mut changes);
-            if changes.len() <= MANY {
+            if changes.len() <= MOST_LINES {
                 times.extend(changes);
             } else {
-                // The last is where it arrives, or begins to wait.
+                // The last change is where the ramp ends or begins to wait.
                 times.extend(changes.last().copied().into_iter().chain(even(POINTS)));
             }
         }
@@ -66,7 +67,7 @@ impl<'a> Course<'a> {
         }))
     }
 
-    /// Each version's share at a time, in their order.
+    /// The share of each version at a time, in the order of the versions.
     pub(super) fn shares(&self, at: u64) -> Vec<Share> {
         let schedule = &self.app.schedule;
         self.app
@@ -76,7 +77,7 @@ impl<'a> Course<'a> {
             .collect()
     }
 
-    /// The times that a picture shows: close together, and both sides of each step.
+    /// The times that a picture shows: evenly spaced ones, and both sides of each step.
     pub(super) fn fine_times(&self) -> BTreeSet<u64> {
         let step = ((self.until - self.from) / PARTS).max(1);
         let mut times: BTreeSet<u64> = (self.from..self.until)
@@ -115,8 +116,9 @@ impl<'a> Course<'a> {
     }
 }
 
-/// Every second behind `from` at which a ramp's share is another than the second before. A ramp never turns back, so that a
-/// time at whose ends it is the same holds none.
+/// Collects the seconds after `from` at which a ramp's share differs from that of the second before.
+///
+/// A ramp never turns back, so a period with the same share at both ends holds no change.
 fn find_changes(ramp: &Ramp, from: u64, until: u64, changes: &mut Vec<u64>) {
     if ramp.share_at(from) == ramp.share_at(until) {
         return;

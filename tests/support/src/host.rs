@@ -446,10 +446,6 @@ impl State {
         match path {
             "response.code_details" if self.phase == Some(2) => text(self.code_details),
             "xds.node.id" => text(case::NODE_ID),
-            "pinion_pin" => self
-                .filter_state
-                .get("pinion_pin")
-                .map_or(Err(NOT_FOUND), |pin| text(pin)),
             "plugin_name" => text("test"),
             "plugin_root_id" => text(""),
             "source.address" => text(&self.source),
@@ -592,20 +588,6 @@ extern "C" fn proxy_record_metric(id: u32, value: u64) -> u32 {
     })
 }
 
-#[unsafe(no_mangle)]
-unsafe extern "C" fn proxy_call_foreign_function(
-    name: *const u8,
-    name_size: usize,
-    _arguments: *const u8,
-    _arguments_size: usize,
-    _data: *mut *mut u8,
-    _size: *mut usize,
-) -> u32 {
-    // SAFETY: as the ABI has it.
-    let name = unsafe { text(name, name_size) };
-    if name == "declare_property" { OK } else { NOT_FOUND }
-}
-
 /// Functions that the SDK links to and the filter does not call.
 macro_rules! uncalled {
     ($($name:ident($($type:ty),*);)*) => {$(
@@ -639,6 +621,7 @@ uncalled! {
     proxy_grpc_close(u32);
     proxy_get_status(*mut u32, Out, Size);
     proxy_set_effective_context(u32);
+    proxy_call_foreign_function(In, usize, In, usize, Out, Size);
     proxy_done();
     proxy_get_metric(u32, *mut u64);
 }

@@ -1,1 +1,0 @@
-"""What the filter costs in a real Envoy, beside what else could do its work: `make bench`."""

@@ -1,0 +1,1 @@
+"""Draws the Grafana dashboard with the data of a real Prometheus: `make dashboard`."""
