@@ -97,4 +97,4 @@ def test_manifests_are_rendered_with_url_and_checksum():
 def test_manifests_of_an_image_want_its_digest():
     said = subprocess.run(["make", "manifests", "URL=oci://a/b:1"], cwd=ROOT, capture_output=True, text=True)
     assert said.returncode != 0
-    assert "an image's checksum is its digest: give SHA256=" in said.stderr
+    assert "an image needs its digest: give SHA256=" in said.stderr
