@@ -288,8 +288,8 @@ impl Client {
     }
 }
 
-/// How soon a pin is issued again to expire duplicate cookies, in seconds: a cookie that cannot be expired must not cause a
-/// `Set-Cookie` on every response.
+/// How soon a pin is issued again to expire duplicate cookies of a client that is no browser, in seconds: a client that keeps a
+/// cookie in spite of that must not get a `Set-Cookie` on every response.
 const DUPLICATES_INTERVAL: u64 = 60;
 
 /// The age up to which a pin may have been issued before an internal redirect of the same request, in seconds.
@@ -318,7 +318,8 @@ fn pinned<H: Headers + ?Sized, E: Environment>(
     let moves = version.index != pin.version.index;
     let past_half = app.pinning.renew && pin.age * 2 > u64::from(app.pinning.ttl);
     let is_renewed = past_half && version.state != State::Draining;
-    let expires_others = has_duplicates && pin.age >= DUPLICATES_INTERVAL;
+    let is_navigation = || request.fetch_kind() == FetchKind::Navigation;
+    let expires_others = has_duplicates && (pin.age >= DUPLICATES_INTERVAL || is_navigation());
     if !(moves || is_renewed || expires_others) {
         return Selection::of(&version, Reason::Pin);
     }

@@ -50,11 +50,15 @@ const embed = () => new Promise((done) => {
 """
 
 
+ONE_DOMAIN = ["shop.test", "*.shop.test"]
+"""Hosts that a cookie with the domain shop.test covers."""
+
+
 def shop(**changes: Any) -> dict:
     """An app whose two versions have half of the clients each, with other fields."""
     app = {
         "name": "shop",
-        "hosts": ["shop.test", "*.shop.test", BARE, f"*.{BARE}"],
+        "hosts": [*ONE_DOMAIN, BARE, f"*.{BARE}"],
         "versions": [{"name": "v1"}, {"name": "v2", "weight": 50}],
         "stable": "v1",
     }

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from .journeys import visit
-from .stage import shop, weights
+from .stage import ONE_DOMAIN, shop, weights
 
 
 def behind_tls(served) -> list[dict]:
@@ -52,12 +52,12 @@ def test_two_apps_share_the_name_of_a_cookie(stage, clients):
 def test_the_newest_of_several_pins_wins_and_the_others_expire(stage, clients):
     follow = {"follow": "version"}
     wide = {**follow, "cookie": {"domain": "shop.test"}}
-    served = stage(shop(versions=weights({}, {"weight": 0.001}), pin=follow))
+    served = stage(shop(hosts=ONE_DOMAIN, versions=weights({}, {"weight": 0.001}), pin=follow))
     come = [clients(served, alone=True) for _ in range(3)]
     assert {load.page for load in visit(come)} == {"v1"}
     # Pins are told apart by the second in which they were issued.
     time.sleep(1.1)
-    served.update(shop(versions=weights({}, {"weight": 99.999}), pin=wide))
+    served.update(shop(hosts=ONE_DOMAIN, versions=weights({}, {"weight": 99.999}), pin=wide))
     hosts = [client.host for client in come]
     for client in come:
         client.host = f"other-{client.host}"

@@ -3,7 +3,7 @@
 import pytest
 
 from .client import Client
-from .stage import shop, weights
+from .stage import ONE_DOMAIN, shop, weights
 
 DARK = weights({}, {"weight": 0})
 """Nobody gets v2 who does not ask for it."""
@@ -31,7 +31,11 @@ def test_a_tester_who_asks_by_name_stays_there_until_off(stage, clients, kind):
 
 
 def test_an_override_cookie_with_a_domain_holds_on_all_subdomains(stage, clients):
-    served = stage(config(cookie={"name": "pinion-override", "domain": "shop.test"}))
+    served = stage(shop(
+            hosts=ONE_DOMAIN,
+            versions=DARK,
+            override=OVERRIDE | {"cookie": {"name": "pinion-override", "domain": "shop.test"}},
+        ))
     client = clients(served, alone=True)
     other = Client(served, client.profile, f"other-{client.host.partition('.')[0]}")
     assert client.open("/?pinion-version=v2").page == "v2"
