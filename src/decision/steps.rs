@@ -304,26 +304,18 @@ fn pinned<H: Headers + ?Sized, E: Environment>(
     pin: &ValidPin,
     has_duplicates: bool,
 ) -> Selection {
-    // The request's cookie has the pin of the first pass, which the client does not have yet.
-    if pin.age <= REDIRECT_WINDOW && request.is_internally_redirected() {
-        return Selection {
-            pin: Some(NewPin {
-                version: pin.version.clone(),
-                slot: pin.slot,
-            }),
-            ..Selection::of(&pin.version, Reason::Pin)
-        };
-    }
     let version = client_version(app, pin, request.now());
     let moves = version.index != pin.version.index;
     let past_half = app.pinning.renew && pin.age * 2 > u64::from(app.pinning.ttl);
     let is_renewed = past_half && version.state != State::Draining;
     let is_navigation = || request.fetch_kind() == FetchKind::Navigation;
     let expires_others = has_duplicates && (pin.age >= DUPLICATES_INTERVAL || is_navigation());
-    if !(moves || is_renewed || expires_others) {
+    // After an internal redirect the request's cookie has the pin of the first pass, which the client does not have yet.
+    let is_second_pass = pin.age <= REDIRECT_WINDOW && request.is_internally_redirected();
+    if !(moves || is_renewed || expires_others || is_second_pass) {
         return Selection::of(&version, Reason::Pin);
     }
-    if request.fetch_kind() == FetchKind::PagePart {
+    if !is_second_pass && request.fetch_kind() == FetchKind::PagePart {
         let keeps = keeps_pages(app, &pin.version, || request.now());
         let version = if keeps { &pin.version } else { &version };
         return Selection::of(version, Reason::Pin);
