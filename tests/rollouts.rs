@@ -105,7 +105,7 @@ fn an_ejected_version_s_clients_go_to_the_fallback_and_come_back_with_their_pins
     );
     assert_eq!(ask(&plugin, &two, via, "200"), ("v1".to_owned(), false));
     assert_eq!(ask(&plugin, &one, via, "200"), ("v1".to_owned(), false));
-    // A new client's pin is for its slot, wherever it goes for now.
+    // A new client gets a pin to the version that serves it.
     let seen = plugin.exchange(
         lines(&[
             (":method", "GET"),
@@ -120,7 +120,7 @@ fn an_ejected_version_s_clients_go_to_the_fallback_and_come_back_with_their_pins
     assert!(
         first(&seen.response, "set-cookie")
             .unwrap()
-            .starts_with("pinion-shop=v")
+            .starts_with("pinion-shop=v1~")
     );
     host::set_time(NOW + 11);
     assert_eq!(ask(&plugin, &two, via, "200"), ("v2".to_owned(), false));
@@ -320,6 +320,31 @@ fn what_ramps_and_ejections_cost_in_host_calls() {
         let stamped = ["add 2 x-app-version"];
         let expected = [asked, &routed, answered, &stamped].concat();
         assert_eq!(host::calls(), expected, "{config}");
+    }
+}
+
+#[test]
+fn an_ejected_version_gets_no_new_clients() {
+    let plugin = start(&watched(json!([{"name": "v1"}, {"name": "v2", "weight": 99}])));
+    let pin = format!("v2~{NOW}~0~5");
+    for _ in 0..2 {
+        ask(&plugin, &pin, Answerer::ViaUpstream, "503");
+    }
+    let cookies: Vec<_> = (0..50)
+        .map(|_| {
+            let request = lines(&[(":method", "GET"), (":authority", "a"), (":path", "/")]);
+            let seen = plugin.exchange(request, Answerer::ViaUpstream, lines(&[(":status", "200")]));
+            assert_eq!(first(&seen.upstream, "x-app-version"), Some("v1"));
+            first(&seen.response, "set-cookie").unwrap().to_owned()
+        })
+        .collect();
+    // v1 has the slots from 99,000 on: these clients stay there when v2 has recovered.
+    for cookie in &cookies {
+        let slot = cookie.split(['~', ';']).nth(3).unwrap().parse::<u32>().unwrap();
+        assert!(
+            cookie.starts_with("pinion-shop=v1~") && slot >= 99_000,
+            "{cookie}"
+        );
     }
 }
 
