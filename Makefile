@@ -34,7 +34,7 @@ run: dist/pinion.wasm $(PYTHON) ## Serve the scenarios on local ports, and print
 	@PYTHONPATH=tests $(PYTHON) -m demo --serve
 
 .PHONY: test
-test: test-native test-wasm32 test-fuzz test-cost test-envoy ## Run all tests but those under Istio
+test: test-native test-wasm32 test-fuzz test-cost test-envoy ## Run all tests except those under Istio and in browsers
 	@echo "make test: everything passed"
 
 .PHONY: test-native
@@ -76,7 +76,7 @@ test-istio: dist/pinion.wasm $(PYTHON) $(ISTIO_TOOLS) ## Run the Istio manifests
 
 # Under four minutes on two cores, once all is installed and built.
 .PHONY: test-browser
-test-browser: dist/pinion.wasm .tools/venv/browser .tools/next/built ## The tests with Chromium and Firefox; installs them as root on Debian
+test-browser: dist/pinion.wasm .tools/venv/browser .tools/next/built ## Run the tests with Chromium and Firefox; as root on Debian it installs them
 	@tests/browser/install.sh
 	$(PYTHON) -m pytest tests/browser
 

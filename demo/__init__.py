@@ -1,1 +1,1 @@
-"""Every scenario of the README on a real Envoy, for a person to watch."""
+"""Runs all scenarios on a real Envoy and prints the results."""

@@ -38,10 +38,10 @@ def show_all() -> int:
         if report.failed > before:
             logs.append(keep_log(module.NAME, stage.envoy.log()))
     if report.failed:
-        report.say(f"[bold red]{report.failed} of {report.passed + report.failed} checks were not as they should be.")
+        report.say(f"[bold red]{report.failed} of {report.passed + report.failed} checks failed.")
         report.say("Envoy's logs:\n  " + "\n  ".join(logs))
         return 1
-    report.say(f"[bold green]All {report.passed} checks passed.[/] `make run` leaves this serving, for you to try.")
+    report.say(f"[bold green]All {report.passed} checks passed.[/] `make run` serves the scenarios, so that you can try them.")
     return 0
 
 
@@ -64,7 +64,7 @@ def serve() -> int:
             for line in module.CURL:
                 report.console.print("  " + line.format(port=stage.port), soft_wrap=True)
             if stage.envoy.discovered:
-                report.console.print(f"  configuration, read again when a file is moved over it: {stage.envoy.discovered}", soft_wrap=True)  # fmt: skip
+                report.console.print(f"  configuration (Envoy reloads it when another file is moved over it): {stage.envoy.discovered}", soft_wrap=True)  # fmt: skip
             report.console.print(f"  metrics: curl -s {stage.envoy.admin_address}/stats/prometheus | grep ^pinion", soft_wrap=True)  # fmt: skip
         report.say("\nServing until Ctrl-C.")
         try:
@@ -75,7 +75,7 @@ def serve() -> int:
 
 
 def any_is_taken(name: str) -> bool:
-    """Whether a port that the bootstrap names is in use."""
+    """Whether a port of the bootstrap is in use."""
     bootstrap = envoy.load(envoy.ROOT / "envoy" / f"{name}.yaml")
     for place in [bootstrap["admin"], *bootstrap["static_resources"]["listeners"]]:
         with socket.socket() as probe:
@@ -85,10 +85,10 @@ def any_is_taken(name: str) -> bool:
 
 
 if __name__ == "__main__":
-    # What was started ends with the block that started it, also when make is told to end.
+    # SIGTERM raises SystemExit, so that the blocks end the processes that they started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     parser = argparse.ArgumentParser(prog="demo")
-    parser.add_argument("--serve", action="store_true", help="leave the scenarios serving")
+    parser.add_argument("--serve", action="store_true", help="serve the scenarios")
     try:
         sys.exit(serve() if parser.parse_args().serve else show_all())
     except envoy.EnvoyFailed as failed:

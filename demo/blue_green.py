@@ -1,4 +1,4 @@
-"""Blue-green by host, and the swap while Envoy runs."""
+"""Blue-green by host, with a swap while Envoy runs."""
 
 from .report import Scenario
 from .stage import Stage, names, served, visit
@@ -6,8 +6,8 @@ from .stage import Stage, names, served, visit
 NAME = "blue-green"
 TITLE = "Blue-green"
 ABOUT = (
-    "example.com is served by blue (1.0-SNAPSHOT), test.example.com by green (2.0-SNAPSHOT). Then they swap, by an update "
-    "of the filter's configuration while Envoy runs."
+    "blue (1.0-SNAPSHOT) serves example.com, and green (2.0-SNAPSHOT) serves test.example.com. Then an update of the "
+    "filter's configuration swaps them while Envoy runs."
 )
 CURL = ["curl -i -H 'Host: example.com' localhost:{port}", "curl -i -H 'Host: test.example.com' localhost:{port}"]
 
@@ -26,7 +26,7 @@ async def run(stage: Stage, scenario: Scenario) -> None:
     clients = stage.browsers(50)
     scenario.progress("50 clients of example.com are pinned to blue")
     before = await visit(clients, 2, host="example.com")
-    scenario.check("before: who served 50 clients", "blue", names(before))
+    scenario.check("before: versions that served 50 clients", "blue", names(before))
 
     def swap(config: dict) -> None:
         app = config["apps"][0]
@@ -35,10 +35,10 @@ async def run(stage: Stage, scenario: Scenario) -> None:
     async def swapped() -> bool:
         return served(await stage.ask(host="example.com")) == "green"
 
-    scenario.progress("swapping: stable and the rule's version exchange their names")
+    scenario.progress("the stable version and the rule's version swap")
     await stage.update(swap, swapped)
     after = await visit(clients, 2, host="example.com")
-    scenario.check("after: who served the same 50 clients", "green", names(after))
+    scenario.check("after: versions that served the same clients", "green", names(after))
     await look("after", dict(zip(HOSTS, [green, blue])))
     for client in clients:
         await client.close()

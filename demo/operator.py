@@ -1,4 +1,4 @@
-"""What an operator sees: metrics and access logs."""
+"""Metrics and access logs."""
 
 import re
 
@@ -10,15 +10,15 @@ from .report import Scenario
 from .stage import Stage, visit
 
 NAME = "canary"
-TITLE = "What an operator sees"
-ABOUT = "The canary again: its metrics on /stats/prometheus, and its access log."
+TITLE = "Metrics and access logs"
+ABOUT = "The canary's metrics on /stats/prometheus, and its access log."
 CURL: list[str] = []
 
 CLIENTS, VISITS = 50, 4
 
 
 async def run(stage: Stage, scenario: Scenario) -> None:
-    scenario.progress(f"{CLIENTS} clients come {VISITS} times each, one with x-preview: 3, one with a broken pin")
+    scenario.progress(f"{CLIENTS} clients send {VISITS} requests each; one more has x-preview: 3, one a malformed pin")
     clients = stage.browsers(CLIENTS)
     await visit(clients, VISITS)
     await stage.ask(headers=[("x-preview", "3")])

@@ -1,4 +1,4 @@
-"""Only some paths are versioned."""
+"""An app that covers only some paths."""
 
 from collections import Counter
 
@@ -7,7 +7,7 @@ from .stage import Stage, flips, served, visit, within
 
 NAME = "path-scope"
 TITLE = "Path scope"
-ABOUT = "/web-api/v1 is versioned, 80 % v1 and 20 % v2; /openapi and / are not touched."
+ABOUT = "/web-api/v1 has two versions, 80 % v1 and 20 % v2. Requests for /openapi and / pass unchanged."
 CURL = ["curl -i localhost:{port}/web-api/v1/getmultiple", "curl -i localhost:{port}/openapi"]
 
 NEW_CLIENTS = 2000
@@ -15,7 +15,7 @@ PATH = "/web-api/v1/getmultiple"
 
 
 async def run(stage: Stage, scenario: Scenario) -> None:
-    scenario.progress(f"{NEW_CLIENTS} new clients ask for {PATH}")
+    scenario.progress(f"{NEW_CLIENTS} new clients request {PATH}")
     shares = await stage.shares(NEW_CLIENTS, PATH)
     for version, share in [("v1", 0.8), ("v2", 0.2)]:
         expected, holds = within(share, NEW_CLIENTS)
@@ -29,5 +29,5 @@ async def run(stage: Stage, scenario: Scenario) -> None:
         seen = Counter({"route header": len(response.echo().all("x-app-version"))})
         seen["stamp"] = len(response.all("x-app-version"))
         seen["cookie"] = len(response.all("set-cookie"))
-        touched = [what for what, count in seen.items() if count]
-        scenario.check(path, "unversioned, not touched", f"{served(response)}, {', '.join(touched) or 'not touched'}")
+        added = [what for what, count in seen.items() if count]
+        scenario.check(path, "unversioned, unchanged", f"{served(response)}, {', '.join(added) or 'unchanged'}")

@@ -1,4 +1,4 @@
-"""What the demo prints: a heading, progress while it works, and a table of what was expected and what was seen."""
+"""Prints the demo: headings, progress, and tables of expected and observed results."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ class Report:
 
 
 class Scenario:
-    """One scenario's checks, shown together at its end."""
+    """The checks of one scenario, which are shown at its end."""
 
     def __init__(self, report: Report) -> None:
         self.report = report
         self.table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        self.table.add_column("what was done")
+        self.table.add_column("check")
         self.table.add_column("expected")
-        self.table.add_column("seen")
+        self.table.add_column("observed")
         self.table.add_column("")
 
     def progress(self, text: str) -> None:
         self.report.console.print(f"  [dim]… {text}")
 
     def check(self, what: str, expected: object, seen: object, *, holds: Callable | None = None) -> None:
-        """Notes what was seen; it must equal what was expected, unless `holds` says what it must be."""
+        """Adds a check. The observed value must equal the expected one, or satisfy `holds` if that is given."""
         good = bool(holds(seen)) if holds else seen == expected
         if good:
             self.report.passed += 1
         else:
             self.report.failed += 1
-        mark = "[green]ok" if good else "[bold red]NOT AS IT SHOULD BE"
+        mark = "[green]ok" if good else "[bold red]FAILED"
         self.table.add_row(what, str(expected), str(seen), mark)
 
     def show(self) -> None:

@@ -1,4 +1,4 @@
-"""A version that comes on a ramp, is left alone while it fails, and takes over while the old one drains."""
+"""A version that grows on a ramp, is ejected while it fails, and replaces the old version, which drains."""
 
 import asyncio
 import time
@@ -12,8 +12,8 @@ from .stage import Stage, flips, served
 NAME = "rollout"
 TITLE = "A ramp, an ejection and a drain"
 ABOUT = (
-    "v2 grows by the clock and waits at 50 %. It fails, and its clients are served by v1 until it is back. "
-    "Then it takes over, and v1's clients finish where they are."
+    "v2 grows on a ramp and holds at 50 %. Then v2 fails, and v1 serves its clients until v2 recovers. "
+    "At last v2 becomes the stable version, and v1 keeps its clients until their pins expire."
 )
 CURL = ["curl -i -H 'x-tester: yes' -H 'x-pinion-explain: 1' localhost:{port}"]
 
@@ -55,7 +55,7 @@ async def run(stage: Stage, scenario: Scenario) -> None:
 
 
 async def grow(stage: Stage, scenario: Scenario, clients: list[Browser]) -> list[list[str]]:
-    scenario.progress(f"v2 grows from 0 to 50 % in {SECONDS // 2} seconds; {CLIENTS} clients come again and again")
+    scenario.progress(f"v2 grows from 0 to 50 % in {SECONDS // 2} seconds; {CLIENTS} clients send requests all the time")
 
     async def begun() -> bool:
         return slots_of_v2(stage) < 50_000
@@ -70,30 +70,30 @@ async def grow(stage: Stage, scenario: Scenario, clients: list[Browser]) -> list
     for client, versions in zip(clients, seen):
         versions.append(served(await client.request()))
     at = [f"{slots / 1000:.0f} %" for slots in dict.fromkeys(course)]
-    scenario.check("the gauge of v2's share", "rises, and waits at 50 %", " ".join(at),
+    scenario.check("the gauge of v2's share", "rises, and holds at 50 %", " ".join(at),
                    holds=lambda _: course == sorted(course) and course[-1] == 50_000)  # fmt: skip
     slots = [int(client.cookies["pinion-shop"].split("~")[3]) for client in clients]
     due = [slot < 50_000 for slot in slots]
     moved = [versions[-1] == "v2" for versions in seen]
-    scenario.check("who is on v2 now", f"the {sum(due)} whose slot is below 50,000", sum(moved), holds=lambda _: moved == due)
+    scenario.check("clients on v2", f"the {sum(due)} whose slot is below 50,000", sum(moved), holds=lambda _: moved == due)
     back = sum(1 for versions in seen for a, b in zip(versions, versions[1:]) if (a, b) == ("v2", "v1"))
-    scenario.check("clients who went back", 0, back)
-    scenario.check("moves of any client", "one at most", max(flips([versions]) for versions in seen), holds=lambda most: most <= 1)
+    scenario.check("clients that went back", 0, back)
+    scenario.check("most moves of a client", "at most one", max(flips([versions]) for versions in seen), holds=lambda most: most <= 1)
     return seen
 
 
 async def fail(stage: Stage, scenario: Scenario, clients: list[Browser]) -> None:
-    scenario.progress(f"v2 goes down; its {len(clients)} clients come")
+    scenario.progress(f"v2 goes down; its {len(clients)} clients send requests")
     before = [client.cookies["pinion-shop"] for client in clients]
     port = stage.upstreams["v2"].port
     stage.upstreams["v2"].__exit__()
     statuses = [(await client.request()).status for client in clients]
-    scenario.check("errors until v2 is left alone", "3, and 1 at times", statuses.count(503), holds=lambda count: 3 <= count <= 6)
-    scenario.check("who serves its clients then", "v1", served(await clients[0].request()))
+    scenario.check("errors until v2 is ejected", "3 to 6", statuses.count(503), holds=lambda count: 3 <= count <= 6)
+    scenario.check("version that serves its clients then", "v1", served(await clients[0].request()))
     why = (await clients[0].request(headers=WHY)).get("x-pinion-decision")
     scenario.check("x-pinion-decision", "reason=fallback, …, ejected", why,
                    holds=lambda said: "reason=fallback" in said and 'ejected="v2"' in said)  # fmt: skip
-    scenario.progress("v2 comes back; one request at a time tries it")
+    scenario.progress("v2 comes up again; one trial request at a time probes it")
     stage.upstreams["v2"] = stage.stack.enter_context(Upstream("v2", port))
 
     async def back() -> bool:
@@ -101,15 +101,15 @@ async def fail(stage: Stage, scenario: Scenario, clients: list[Browser]) -> None
 
     await until(back)
     versions = {served(await client.request()) for client in clients}
-    scenario.check("who serves its clients once it is back", "v2", ", ".join(sorted(versions)))
+    scenario.check("version that serves its clients after the recovery", "v2", ", ".join(sorted(versions)))
     after = [client.cookies["pinion-shop"] for client in clients]
-    scenario.check("pins that changed meanwhile", 0, sum(a != b for a, b in zip(before, after)))
+    scenario.check("pins that changed", 0, sum(a != b for a, b in zip(before, after)))
     ejections = total(stage, "pinion_ejections_total")
     scenario.check("pinion_ejections_total", "1 or more", ejections, holds=lambda count: count >= 1)
 
 
 async def drain(stage: Stage, scenario: Scenario) -> None:
-    scenario.progress(f"v2 becomes stable and v1 drains; pins live {TTL} seconds here")
+    scenario.progress(f"v2 becomes stable and v1 drains; the TTL of pins is {TTL} seconds here")
     clients = stage.browsers(20)
     homes = [served(await client.request()) for client in clients]
 
@@ -118,10 +118,10 @@ async def drain(stage: Stage, scenario: Scenario) -> None:
 
     await stage.update(takes_over, stable)
     stayed = [served(await client.request()) for client in clients]
-    scenario.check("clients of v1 that stay, and of v2", [homes.count("v1"), homes.count("v2")],
+    scenario.check("clients that stay on v1, and on v2", [homes.count("v1"), homes.count("v2")],
                    [stayed.count("v1"), stayed.count("v2")], holds=lambda _: stayed == homes)  # fmt: skip
     scenario.check("new clients on v1", 0, (await stage.shares(500))["v1"])
-    scenario.progress("their pins run out")
+    scenario.progress("the pins expire")
     started = time.monotonic()
 
     async def empty() -> bool:
@@ -130,8 +130,8 @@ async def drain(stage: Stage, scenario: Scenario) -> None:
     await until(empty)
     before = total(stage, "pinion_requests_total", '"v1"')
     versions = {served(await client.request()) for client in clients}
-    scenario.check("who serves them all at last", "v2", ", ".join(sorted(versions)))
-    scenario.check("requests to v1 since", 0, total(stage, "pinion_requests_total", '"v1"') - before)
+    scenario.check("version that serves all clients at the end", "v2", ", ".join(sorted(versions)))
+    scenario.check("requests to v1 since then", 0, total(stage, "pinion_requests_total", '"v1"') - before)
     for client in clients:
         await client.close()
 

@@ -1,4 +1,4 @@
-"""A scenario's bootstrap from `envoy/`, with real upstreams behind it."""
+"""A bootstrap of `envoy/` with real upstreams."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from harness.envoy import ROOT, Envoy, EnvoyFailed, load, walk
 from harness.upstream import Upstream
 
 UPDATE_SECONDS = 30
-"""How long an update may take until it is served, on a busy machine."""
+"""The most seconds until an update is active, on a busy machine."""
 
 
 class Stage:
-    """Runs a bootstrap, on its own ports or on free ones, until the block ends."""
+    """Runs a bootstrap, on its own ports or on free ports, until the block ends."""
 
     def __init__(self, name: str, *, free_ports: bool = True):
         self.bootstrap = load(ROOT / "envoy" / f"{name}.yaml")
@@ -44,7 +44,7 @@ class Stage:
         self.stack.close()
 
     async def ask(self, path: str = "/", **how) -> Response:
-        """One request by a client that nobody has seen before."""
+        """Sends one request of a new client."""
         connection = Connection(self.port)
         try:
             return await connection.request(path, **how)
@@ -55,7 +55,7 @@ class Stage:
         return [Browser(self.port) for _ in range(count)]
 
     async def shares(self, new_clients: int, path: str = "/") -> Counter[str]:
-        """How many of some new clients each version served."""
+        """The number of new clients that each version served."""
         connections = [Connection(self.port) for _ in range(16)]
 
         async def some(connection: Connection, count: int) -> list[str]:
@@ -66,19 +66,19 @@ class Stage:
         return Counter(version for part in parts for version in part)
 
     async def update(self, change: Callable[[dict], None], until: Callable[[], asyncio.Future]) -> None:
-        """Changes the filter's configuration while Envoy runs, and waits until that is seen."""
+        """Changes the filter's configuration while Envoy runs, and waits until the change is active."""
         resources = load(ROOT / "envoy" / self.envoy.discovered.name)
         walk(resources, lambda node: _edit(node, change))
         self.envoy.update(resources)
         end = time.monotonic() + UPDATE_SECONDS
         while not await until():
             if time.monotonic() > end:
-                raise EnvoyFailed(f"the new configuration is not served:\n{self.envoy.log()}")
+                raise EnvoyFailed(f"the new configuration did not become active:\n{self.envoy.log()}")
             await asyncio.sleep(0.02)
 
 
 def port_of(cluster: dict) -> int:
-    """The port that a cluster's only endpoint stands at."""
+    """The port of a cluster's only endpoint."""
     ports: list[int] = []
     walk(cluster, lambda node: ports.append(node["port_value"]) if "port_value" in node else None)
     return ports[0]
@@ -92,13 +92,13 @@ def _edit(node: dict, change: Callable[[dict], None]) -> None:
 
 
 def served(response: Response) -> str:
-    """Which version answered, by its own word."""
+    """The version that served, by its response."""
     assert response.status == 200, f"status {response.status}: {response.body!r}"
     return response.echo().version
 
 
 async def visit(browsers: Iterable[Browser], times: int, **how) -> list[list[str]]:
-    """Each browser asks some times; which versions served each, in order."""
+    """The versions that served the requests of each browser, in order."""
 
     async def one(browser: Browser) -> list[str]:
         return [served(await browser.request(**how)) for _ in range(times)]
@@ -107,17 +107,17 @@ async def visit(browsers: Iterable[Browser], times: int, **how) -> list[list[str
 
 
 def names(visits: Iterable[list[str]]) -> str:
-    """The versions that served any of them."""
+    """The names of all versions that served a request."""
     return ", ".join(sorted({version for seen in visits for version in seen}))
 
 
 def flips(visits: Iterable[list[str]]) -> int:
-    """How often a client was served by another version than the time before."""
+    """The number of requests whose version differs from the client's previous request."""
     return sum(before != after for seen in visits for before, after in zip(seen, seen[1:]))
 
 
 def within(share: float, count: int) -> tuple[str, Callable[[int], bool]]:
-    """What a fair draw gives: the share of the count, five standard deviations wide."""
+    """The range of a random draw: five standard deviations around the expected number."""
     middle = share * count
     wide = 5 * (count * share * (1 - share)) ** 0.5
     low, high = round(middle - wide), round(middle + wide)

@@ -1,4 +1,4 @@
-//! Any bytes as a configuration, and good configurations with some values changed: taken, or refused with reasons.
+//! Parses arbitrary bytes, and valid configurations with changed values. The result is a configuration or errors.
 #![no_main]
 
 use arbitrary::Arbitrary;
@@ -11,7 +11,7 @@ const GOOD: [&str; 2] = [
     include_str!("../../tests/maximal-workload.json"),
 ];
 
-/// A proxy that has every variable and label.
+/// A proxy that has all environment variables and labels.
 struct Rich;
 
 impl ProxyInfo for Rich {
@@ -32,7 +32,7 @@ impl ProxyInfo for Rich {
 #[derive(Arbitrary, Debug)]
 enum Input<'a> {
     Bytes(&'a [u8]),
-    /// Values, by their number in the document, and what stands there instead.
+    /// Values by their number in the document, and their changes.
     Changed(bool, Vec<(u16, Change<'a>)>),
 }
 
@@ -43,7 +43,7 @@ enum Change<'a> {
     Number(f64),
     Whole(i32),
     Text(&'a str),
-    /// Some digits and what followed them before: durations, weights, addresses.
+    /// New leading digits, with the rest of the old text: durations, weights, addresses.
     Digits(u64),
     Twice,
     Emptied,
@@ -75,7 +75,7 @@ impl Change<'_> {
     }
 }
 
-/// The n-th value of a document, in the order of reading.
+/// The n-th value of a document, in document order.
 fn nth<'v>(value: &'v mut Value, left: &mut usize) -> Option<&'v mut Value> {
     if *left == 0 {
         return Some(value);
@@ -92,7 +92,7 @@ fuzz_target!(|input: Input<'_>| match input {
     Input::Bytes(json) => judge(json),
     Input::Changed(which, changes) => {
         let mut document: Value = serde_json::from_str(GOOD[usize::from(which)]).expect("it is good");
-        // Each may double the document.
+        // Each change may double the document.
         for (number, change) in changes.into_iter().take(8) {
             if let Some(value) = nth(&mut document, &mut usize::from(number % 256)) {
                 change.make(value);

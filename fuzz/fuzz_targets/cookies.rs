@@ -1,12 +1,12 @@
-//! Any bytes as cookie lines: what is found is what a plain reading of RFC 6265bis finds, in the same order.
+//! Parses arbitrary bytes as cookie lines. A simple parser by RFC 6265bis finds the same values in the same order.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use pinion::http::cookie;
 use pinion::http::header::trim_ows;
 
-/// Each pair by its first `=`, with white space off both sides, and with the quotes off the value.
-fn plainly<'a>(lines: &'a [Vec<u8>], name: &str) -> Vec<&'a [u8]> {
+/// The values of a cookie. Pairs are split at the first `=`, and white space and the quotes of values are removed.
+fn by_simple_parser<'a>(lines: &'a [Vec<u8>], name: &str) -> Vec<&'a [u8]> {
     let pairs = lines.iter().flat_map(|line| line.split(|b| *b == b';'));
     let values = pairs.filter_map(|pair| {
         let eq = pair.iter().position(|b| *b == b'=')?;
@@ -30,7 +30,7 @@ fuzz_target!(|lines: Vec<Vec<u8>>| {
     if let Some(cookies) = cookies {
         // The first lookups scan the list, the later ones use its index.
         for name in ["p", "pp"].repeat(3) {
-            assert_eq!(cookies.values(name).collect::<Vec<_>>(), plainly(&lines, name));
+            assert_eq!(cookies.values(name).collect::<Vec<_>>(), by_simple_parser(&lines, name));
         }
     }
 });

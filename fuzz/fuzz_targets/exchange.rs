@@ -1,5 +1,5 @@
-//! Some random requests and answers in a row through the module's entry points, against what must hold of every one: at an edge with
-//! plain pins, at one with signed pins, and at a workload.
+//! Sends sequences of random requests and responses through the module's entry points, and checks what holds for all of
+//! them: at an edge with unsigned pins, at an edge with signed pins, and at a workload.
 #![no_main]
 
 use std::thread::LocalKey;
@@ -81,7 +81,7 @@ impl Input {
 }
 
 fn named(lines: &[(u8, Vec<u8>)]) -> Lines {
-    // Envoy takes no CR, LF or NUL in a value.
+    // Envoy accepts no CR, LF or NUL in a value.
     let clean = |value: &Vec<u8>| value.iter().copied().filter(|b| !b"\r\n\0".contains(b)).collect();
     lines.iter().map(|(i, value)| (NAMES[usize::from(*i) % NAMES.len()].to_owned(), clean(value))).collect()
 }
@@ -123,7 +123,7 @@ fn at_edge(plugin: &'static LocalKey<Plugin>, input: &Input) {
         let pin = cookie.strip_prefix("pinion-shop=v1~179000").or(cookie.strip_prefix("pinion-shop=v2~179000"));
         match pin {
             Some(rest) => assert_eq!(rest.contains("~k1~"), signed, "{cookie}"),
-            // Nobody here holds a token, so a cookie that holds one can only end.
+            // No client has a token, so the cookie of a token can only be deleted.
             None => assert!(cookie.starts_with("c=; "), "{cookie}"),
         }
     }

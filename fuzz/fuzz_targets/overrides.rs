@@ -1,4 +1,4 @@
-//! Any text as an override: what is asked for stands there, and is a version's name or shaped as a token.
+//! Parses arbitrary text as an override. The result is a part of the text, and has the form of a version's name or a token.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Any bytes as host and path: patterns name what they say, and the map agrees with its own patterns.
+//! Looks up arbitrary bytes as host and path. The map's result agrees with its patterns.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

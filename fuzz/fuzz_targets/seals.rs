@@ -1,4 +1,4 @@
-//! Any bytes as a pin or token: one that is read is written the same, and none verifies that no key's holder made.
+//! Parses arbitrary bytes as a pin or a token. What is parsed is written unchanged, and no unsigned value verifies.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

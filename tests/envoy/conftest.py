@@ -1,4 +1,4 @@
-"""Runs what needs a real Envoy, on the oldest release that installs and on the newest."""
+"""Fixtures of the tests with a real Envoy. They run on the oldest release that installs and on the newest."""
 
 import sys
 from pathlib import Path
@@ -14,13 +14,13 @@ RELEASES = [envoy.OLDEST, envoy.NEWEST]
 
 @pytest.fixture(scope="session", params=RELEASES)
 def binary(request) -> Path:
-    """An Envoy binary; each test that asks for it runs on both."""
+    """An Envoy binary. Each test that uses it runs on both releases."""
     return envoy.installed(request.param)
 
 
 @pytest.fixture
 def start(request):
-    """Starts Envoys and upstreams that end with the test. If the test fails, each Envoy's log is shown."""
+    """Starts Envoys and upstreams, and ends them with the test. If the test fails, the logs of the Envoys are shown."""
     started = []
     request.node.started = started
 

@@ -18,7 +18,7 @@ GROUPS = [(file.name, group) for file in FILES for group in json.loads(file.read
 
 
 def timed(value: str, now: int) -> str:
-    """Puts Unix seconds for {now}, {now-60} and {now+60}, and seals what is to be sealed."""
+    """Replaces {now}, {now-60} and {now+60} by Unix seconds, and {pin:…} and {token:…} by signed values."""
     value = re.sub(r"\{now([-+]\d+)?\}", lambda found: str(now + int(found[1] or 0)), value)
     return re.sub(
         r"\{(pin|token):([^:]*):([^:]*):([^:]*):([^}]*)\}",
@@ -45,13 +45,13 @@ def differences(side: str, expected: dict, seen: list, now: int) -> list[str]:
 
 
 async def send(port: int, case: dict, now: int) -> Response:
-    """Sends a case's request, with what the upstream is to answer."""
+    """Sends a case's request, with headers that tell the upstream its response."""
     request, answer = case.get("request", {}), case.get("answer", {})
     by = answer.get("by", "via_upstream")
     headers = [(name, timed(value, now)) for name, value in request.get("headers", [])]
     headers += [("x-test-by", by), ("x-test-answer", json.dumps(answer.get("headers", [])))]
     if "source" in case:
-        # One trusted hop stands before: what it says is the client's address.
+        # The header stands for a trusted hop, which appends the client's address.
         headers.append(("x-forwarded-for", case["source"]))
     if "claims" in case:
         token = jwt.encode({"iss": make.ISSUER, **case["claims"]}, make.JWT_KEY, "HS256")
@@ -88,15 +88,15 @@ async def run_case(port: int, case: dict) -> list[str]:
 
 
 def routes() -> list[dict]:
-    """Where the cases' requests go: to the upstream, or to what Envoy answers itself."""
+    """Routes to the upstream, and to responses that Envoy makes itself."""
     direct = {"match": {"prefix": "/", "headers": []}, "direct_response": {"status": 200}}
     direct["match"]["headers"] = [{"name": "x-test-by", "string_match": {"exact": "direct_response"}}]
     return [direct, make.to("none", x_test_by="no_healthy_upstream"), make.to("upstream")]
 
 
-def test_every_case_holds_through_envoy(binary, start):
+def test_every_case_passes_through_envoy(binary, start):
     ways = routes()
-    # What an access log would find comes back in response headers.
+    # The filter state, which access logs show, is returned in response headers.
     shown = ["pinion_app", "pinion_reason"]
     ways[-1]["response_headers_to_add"] = [
         {"header": {"key": f"x-test-{name}", "value": f"%FILTER_STATE(wasm.{name}:PLAIN)%"}, "keep_empty_value": True}

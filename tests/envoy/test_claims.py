@@ -1,4 +1,4 @@
-"""Claims count only from a token that jwt_authn verified."""
+"""Claims count only if jwt_authn verified the token."""
 
 import asyncio
 import time

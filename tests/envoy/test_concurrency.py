@@ -1,4 +1,4 @@
-"""Several workers at once: nobody flips, and what is counted adds up."""
+"""With several workers no client flips, and the counters add up."""
 
 import asyncio
 from collections import Counter
@@ -21,7 +21,7 @@ CONFIG = {
 }
 
 
-def test_nobody_flips_over_four_workers_and_the_counts_add_up(binary, start):
+def test_no_client_flips_over_four_workers_and_the_counters_add_up(binary, start):
     upstreams = {name: start(Upstream(name)) for name in ("v1", "v2", "v3")}
     routes = [make.to(name, x_app_version=name) for name in upstreams]
     clusters = [make.cluster(name, upstream.port) for name, upstream in upstreams.items()]
@@ -34,7 +34,7 @@ def test_nobody_flips_over_four_workers_and_the_counts_add_up(binary, start):
         browser = Browser(port)
         seen = []
         for _ in range(REQUESTS):
-            # A connection of its own each time, so that a client meets every worker.
+            # Each request has a new connection, so that a client reaches all workers.
             async with gate:
                 response = await browser.request()
                 await browser.close()

@@ -1,4 +1,4 @@
-"""Every configuration that a user is shown is taken by the filter itself, and every bootstrap by Envoy."""
+"""The filter accepts all configurations of the documentation, and Envoy all bootstraps."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ MANIFESTS = sorted((ROOT / "wasmplugin").rglob("*.yaml"))
 
 
 def shown() -> dict[str, str]:
-    """Each configuration of the README, the docs and `envoy/`, by where it stands."""
+    """The configurations of the README, the docs, `envoy/` and `wasmplugin/`, by place."""
     found = {}
     for path in sorted((ROOT / "envoy").glob("*.yaml")):
         values = []
@@ -41,7 +41,7 @@ def shown() -> dict[str, str]:
     return found
 
 
-def test_every_configuration_shown_is_taken(binary, start):
+def test_every_documented_configuration_is_accepted(binary, start):
     configs = shown()
     expected = {
         "README.md": 2,
@@ -68,7 +68,7 @@ def test_every_bootstrap_is_valid(binary, path):
     assert said.returncode == 0, said.stderr
 
 
-def test_a_refused_first_configuration_keeps_envoy_from_starting_and_says_all_that_is_wrong(binary, start):
+def test_a_refused_first_configuration_keeps_envoy_from_starting_and_lists_all_errors(binary, start):
     config = {"apps": [{"name": "Shop", "versions": [{"name": "v1", "weight": -1}]}]}
     listener = make.listener("edge", [make.pinion(config)], [make.to("none")])
     with pytest.raises(EnvoyFailed) as failed:
@@ -94,7 +94,7 @@ def test_manifests_are_rendered_with_url_and_checksum():
     assert {plugin["spec"]["failStrategy"] for plugin in plugins} == {"FAIL_RELOAD"}
 
 
-def test_manifests_of_an_image_want_its_digest():
+def test_manifests_of_an_image_need_its_digest():
     said = subprocess.run(["make", "manifests", "URL=oci://a/b:1"], cwd=ROOT, capture_output=True, text=True)
     assert said.returncode != 0
     assert "an image needs its digest: give SHA256=" in said.stderr

@@ -1,5 +1,5 @@
-"""Outlier detection on the real Envoy: what ejects a version, what never does, who takes its clients, and how it comes
-back."""
+"""Outlier detection on the real Envoy: what ejects a version, what does not, which version serves its clients, and how
+it recovers."""
 
 import asyncio
 import re
@@ -12,21 +12,21 @@ from harness.envoy import Envoy, free_port
 from harness.upstream import Upstream
 
 ERRORS, BASE = 3, 2
-"""How many in a row eject, and for how many seconds the first time."""
+"""The number of consecutive errors that eject, and the seconds of the first ejection."""
 
 LONG = "60s"
 """Longer than a test."""
 
 
 def app(name: str, base: str = LONG, versions: list[dict] | None = None, **detection) -> dict:
-    """Half of the slots, from 0 up, are v2's."""
+    """An app whose lower half of the slots belongs to v2."""
     versions = versions or [{"name": "v1"}, {"name": "v2", "weight": 50}]
     detection = {"consecutiveGatewayErrors": ERRORS, "baseEjectionTime": base, **detection}
     return {"name": name, "hosts": [name], "versions": versions, "stable": "v1", "outlierDetection": detection}
 
 
 def counts(envoy: Envoy, name: str) -> dict[str, int]:
-    """A counter by its labels: `shop v2 fallback`."""
+    """A counter by its labels, such as `shop v2 fallback`."""
     found = {}
     for metric, value in envoy.metrics().items():
         if metric.startswith(f"pinion_{name}{{"):
@@ -35,14 +35,14 @@ def counts(envoy: Envoy, name: str) -> dict[str, int]:
 
 
 def pinned(port: int, app: str, version: str = "v2", slot: int = 0) -> Browser:
-    """A client that was there before."""
+    """A client with a pin."""
     browser = Browser(port)
     browser.cookies[f"pinion-{app}"] = f"{version}~{int(time.time())}~0~{slot}"
     return browser
 
 
 async def ask(browser: Browser, host: str, *headers: tuple[str, str]) -> str | int:
-    """Which version served it, or the status that it got instead."""
+    """The version that served the request, or the status of an error."""
     response = await browser.request(host=host, headers=headers)
     if response.status != 200:
         return response.status
@@ -51,7 +51,7 @@ async def ask(browser: Browser, host: str, *headers: tuple[str, str]) -> str | i
     return version
 
 
-def test_a_failing_version_is_left_alone_tried_by_one_request_and_taken_back(binary, start):
+def test_a_failing_version_is_ejected_probed_by_one_request_and_recovers(binary, start):
     upstreams = {name: start(Upstream(name)) for name in ("v1", "v2")}
     v2 = upstreams["v2"]
     routes = [make.to(name, x_app_version=name) for name in upstreams]
@@ -61,12 +61,12 @@ def test_a_failing_version_is_left_alone_tried_by_one_request_and_taken_back(bin
     port = envoy.port()
 
     async def until(browser: Browser, expected: str | int, ejected_at: float, term: int) -> float:
-        """Asks until the trial comes, which must not be early; gives when it was sent."""
+        """Sends requests until a trial happens, which must not be early. Returns the trial's time."""
         while True:
             before = time.time()
             served = await ask(browser, "shop")
             if served == expected:
-                assert time.time() >= int(ejected_at) + term, "it was tried too early"
+                assert time.time() >= int(ejected_at) + term, "the trial was too early"
                 return before
             assert served == "v1" and before < ejected_at + 30
             await asyncio.sleep(0.02)
@@ -78,16 +78,16 @@ def test_a_failing_version_is_left_alone_tried_by_one_request_and_taken_back(bin
         v2.fail(503)
         assert [await ask(returning, "shop") for _ in range(ERRORS - 1)] == [503] * (ERRORS - 1)
         v2.fail(0)
-        assert await ask(returning, "shop") == "v2", "a success ends the row"
+        assert await ask(returning, "shop") == "v2", "a success resets the count"
         v2.fail(503)
         assert [await ask(returning, "shop") for _ in range(ERRORS - 1)] == [503] * (ERRORS - 1)
         assert counts(envoy, "ejections_total") == {}
-        # Times are whole seconds: one that has just begun leaves the most of the ejection to look at.
+        # Times are whole seconds. An ejection at the start of a second leaves the most time for the checks.
         await asyncio.sleep(1 - time.time() % 1)
         ejected_at = time.time()
         assert await ask(returning, "shop") == 503
         v2.seen()
-        # Its clients are served by the stable version, and their pins are as they were.
+        # The stable version serves the clients of v2, and their pins do not change.
         assert await ask(returning, "shop") == "v1"
         assert await ask(elsewhere, "shop") == "v1"
         assert returning.cookies == pin
@@ -102,8 +102,8 @@ def test_a_failing_version_is_left_alone_tried_by_one_request_and_taken_back(bin
         assert counts(envoy, "ejections_total") == {"shop v2": 1}
         seen = counts(envoy, "requests_total")
         assert seen["shop v2 pin"] == 2 * ERRORS and "shop v2 draw" not in seen and seen["shop v1 fallback"] >= 3
-        assert seen["shop v1 pin"] == 1, "only who was pinned to it"
-        # The trial fails, and the version is left alone for twice as long; then it is tried again and is back.
+        assert seen["shop v1 pin"] == 1, "only the client with a pin to v1"
+        # The trial fails, and the version is ejected for twice as long. The next trial succeeds.
         again_at = await until(returning, 503, ejected_at, BASE)
         assert len(v2.seen()) == 1
         assert counts(envoy, "ejections_total") == {"shop v2": 2}
@@ -112,7 +112,7 @@ def test_a_failing_version_is_left_alone_tried_by_one_request_and_taken_back(bin
         assert [await ask(browser, "shop") for browser in (returning, newcomer, elsewhere)] == ["v2", "v2", "v1"]
         assert returning.cookies == pin and newcomer.cookies == given
         assert counts(envoy, "ejections_total") == {"shop v2": 2}
-        # What it was ejected for before still counts: it has not been well for as long.
+        # The earlier ejections still count, because the version has not been healthy for as long.
         back_at = time.time()
         v2.fail(503)
         assert [await ask(returning, "shop") for _ in range(ERRORS)] == [503] * ERRORS
@@ -136,7 +136,7 @@ async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     writer.close()
 
 
-def test_what_envoy_fails_at_itself_counts(binary, start):
+def test_failures_that_envoy_reports_itself_count(binary, start):
     upstream = start(Upstream("v1"))
     expected = {"down": 503, "none": 503, "unknown": 503, "silent": 504, "stuck": 504, "reset": 503}
 
@@ -170,7 +170,7 @@ def test_what_envoy_fails_at_itself_counts(binary, start):
 
 
 def filters() -> dict[str, dict]:
-    """HTTP filters that answer themselves, behind this one, and whose answers are told from those of a version."""
+    """HTTP filters behind this one that respond themselves. Their responses do not count for a version."""
     always = {"default_value": {"numerator": 100}}
     deny = {"header": {"name": "x-test-deny", "string_match": {"exact": "1"}}}
     rules = {"action": "DENY", "policies": {"all": {"permissions": [deny], "principals": [{"any": True}]}}}
@@ -217,17 +217,17 @@ NEVER = {
     "own-404": (404, []),
     "aborted": (None, [("x-test-by", "silent")]),
 }
-"""By app: what its client gets, and what it sends."""
+"""By app: the response that its client gets, and the headers that the client sends."""
 
 
-def test_what_no_version_can_help_never_counts(binary, start):
+def test_failures_that_no_version_causes_do_not_count(binary, start):
     upstreams = {name: start(Upstream(name)) for name in ("v1", "v2")}
-    # With 5xx counted too, a 500 of the version's own counts.
+    # With consecutive5xxErrors, a 500 of the version counts too.
     apps = [*map(app, NEVER), app("strict", consecutiveGatewayErrors=0, consecutive5xxErrors=ERRORS)]
     config = {"apps": apps}
 
     async def abort(port: int, host: str, headers: list[tuple[str, str]]) -> None:
-        """Closes the connection before the answer comes."""
+        """Closes the connection before the response."""
         cookie = ("cookie", f"pinion-{host}=v2~{int(time.time())}~0~0")
         lines = "".join(f"{name}: {value}\r\n" for name, value in [("host", host), cookie, *headers])
         _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -266,7 +266,7 @@ def test_what_no_version_can_help_never_counts(binary, start):
             upstreams["v2"].fail(int(name.removeprefix("own-")) if name.startswith("own-") else 0)
             browser = pinned(port, name)
             if name == "local-ratelimit":
-                assert await ask(browser, name) == "v2", "the only request that it lets pass"
+                assert await ask(browser, name) == "v2", "the only request that the limit lets pass"
             for _ in range(ERRORS + 1):
                 if expected is None:
                     await abort(port, name, headers)
@@ -276,7 +276,7 @@ def test_what_no_version_can_help_never_counts(binary, start):
         upstreams["v2"].fail(0)
         assert len(reached) == ERRORS + 1
         assert counts(envoy, "ejections_total") == {}
-        # They are all in use, and each of them can be ejected.
+        # All apps work, and each of their versions can be ejected.
         for name in [*NEVER, "strict"]:
             browser = pinned(plain, name)
             assert await ask(browser, name) == "v2", name

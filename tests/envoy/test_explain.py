@@ -1,4 +1,4 @@
-"""Who may ask is told why a request went where it went, step by step, and nobody else is; whoever made the response."""
+"""Only allowed clients get the reason of a decision, step by step, also in responses that Envoy makes."""
 
 import asyncio
 import hashlib
@@ -142,7 +142,7 @@ CASES: dict[str, tuple[str, list[Header], str]] = {
     "an app that is not enabled": ("off", [], "app=none"),
     "no app": ("evil.org", [], "app=none"),
 }
-"""By what decides: where it is asked, what else is sent, and the answer, as a pattern behind the app's name."""
+"""By the deciding step: the host, further headers, and a pattern of the answer after the app's name."""
 
 
 def started(binary, start) -> tuple[Envoy, Upstream]:
@@ -172,7 +172,7 @@ def decision(response: Response) -> str | None:
     return answer
 
 
-def test_each_step_says_what_it_came_to_and_only_to_who_may_ask(binary, start):
+def test_each_step_is_explained_and_only_to_allowed_clients(binary, start):
     envoy, _ = started(binary, start)
     port = envoy.port()
 
@@ -183,7 +183,7 @@ def test_each_step_says_what_it_came_to_and_only_to_who_may_ask(binary, start):
             asked = await ask(port, where, [*headers, ASK, TESTER])
             assert asked.status == 200 and re.fullmatch(full, decision(asked)), (name, decision(asked))
             if expected != "app=none":
-                # The answer is about this very request.
+                # The explanation is about this request.
                 assert f'version="{asked.echo().all("x-app-version")[0]}"' in decision(asked), name
             for others in ([ASK], [TESTER], [ASK, ("x-tester", "no")], []):
                 assert decision(await ask(port, where, [*headers, *others])) is None, (name, others)
@@ -194,7 +194,7 @@ def test_each_step_says_what_it_came_to_and_only_to_who_may_ask(binary, start):
     asyncio.run(run())
 
 
-def test_what_envoy_answers_itself_says_why_too(binary, start):
+def test_responses_that_envoy_makes_are_explained_too(binary, start):
     envoy, _ = started(binary, start)
 
     async def run() -> None:
@@ -225,7 +225,7 @@ def test_an_ejected_version_is_named(binary, start):
     assert asyncio.run(run()) == [before] * ERRORS + [after]
 
 
-def test_no_byte_of_a_client_or_an_upstream_enters_the_answer(binary, start):
+def test_no_byte_of_a_client_or_an_upstream_enters_the_explanation(binary, start):
     envoy, _ = started(binary, start)
     evil = 'evil", version="evil'
     names = ["x-version-override", "x-app-version", "end-user", "x-user-id", "x-evil", "x-pinion-decision", "origin"]
@@ -238,9 +238,9 @@ def test_no_byte_of_a_client_or_an_upstream_enters_the_answer(binary, start):
         for where in ("shop", "shop/split?evil=evil", "evil.org/evil", "bare/evil%22"):
             response = await ask(envoy.port(), where, [*sent, *asks])
             assert response.status == 200
-            # decision() looks for it, and that there is one line only.
+            # decision() checks this, and that there is only one line.
             assert decision(response).startswith("app=none" if "org" in where else f'app="{where[:4]}"'), where
-        # Who does not ask gets what the app says, as it is.
+        # A client that does not ask gets the upstream's header unchanged.
         assert (await ask(envoy.port(), "shop", sent)).all("x-pinion-decision") == ["evil"]
 
     asyncio.run(run())

@@ -1,4 +1,4 @@
-"""What becomes of requests when the filter fails, with a build that panics when it is told to."""
+"""The failure policies, with a build of the filter that panics on demand."""
 
 import asyncio
 import time
@@ -18,7 +18,8 @@ SPOOF = ("x-app-version", "v2")
 
 @pytest.fixture
 def ask(binary, start):
-    """Starts an Envoy with a failure policy; gives what asks it: the status, and the route that the upstream was told."""
+    """Starts an Envoy with a failure policy. Returns a function that sends a request and returns the status and the
+    route headers at the upstream."""
 
     def under(policy: str):
         upstream = start(Upstream("upstream"))
@@ -38,7 +39,7 @@ def ask(binary, start):
 PANIC = ("x-test-panic", "1")
 
 
-def test_fail_closed_answers_503_for_good_after_one_panic(ask):
+def test_fail_closed_answers_503_forever_after_one_panic(ask):
     ask = ask("FAIL_CLOSED")
     assert ask() == (200, ["v1"])
     assert ask(PANIC)[0] in (500, 503)
@@ -46,7 +47,7 @@ def test_fail_closed_answers_503_for_good_after_one_panic(ask):
     assert ask() == (503, None)
 
 
-def test_fail_open_lets_clients_write_the_route_header_after_one_panic(ask):
+def test_fail_open_lets_clients_set_the_route_header_after_one_panic(ask):
     ask = ask("FAIL_OPEN")
     assert ask() == (200, ["v1"])
     ask(PANIC)
@@ -54,15 +55,15 @@ def test_fail_open_lets_clients_write_the_route_header_after_one_panic(ask):
     assert ask() == (200, ["v2"])
 
 
-def test_fail_reload_is_back_on_the_next_request_and_soon_after_a_second_panic(ask):
+def test_fail_reload_recovers_on_the_next_request_and_soon_after_a_second_panic(ask):
     ask = ask("FAIL_RELOAD")
     assert ask() == (200, ["v1"])
-    # Envoy loads it again once a second at most, counted from the last time.
+    # Envoy reloads a VM at most once a second.
     time.sleep(2)
     assert ask(PANIC)[0] in (500, 503)
     assert ask() == (200, ["v1"])
     ask(PANIC)
     end = time.monotonic() + 20
     while ask() != (200, ["v1"]):
-        assert time.monotonic() < end, "it did not come back"
+        assert time.monotonic() < end, "the filter did not recover"
         time.sleep(0.2)

@@ -1,5 +1,5 @@
-"""Upstreams that are down, reset the connection, answer nothing in time, or break off: Envoy answers itself then, neither
-stamped nor pinned, and a client's pin is as it was."""
+"""Upstreams that are down, reset the connection, time out, or stop in the middle. Envoy responds itself then, without a
+stamp or a pin, and the client's pin does not change."""
 
 import asyncio
 
@@ -26,7 +26,7 @@ async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
     writer.transport.close()
 
 
-def test_a_failing_upstream_costs_nobody_their_place(binary, start):
+def test_a_failing_upstream_changes_no_pin(binary, start):
     upstream = start(Upstream("good"))
 
     async def run() -> None:

@@ -16,7 +16,7 @@ def app(name: str, **more) -> dict:
     return {"apps": [{"name": name, "versions": VERSIONS, "stable": "v1", **more}]}
 
 
-def test_a_version_decided_at_the_gateway_stays_the_same_at_the_next_hop(binary, start):
+def test_the_next_hop_keeps_the_version_that_the_gateway_decided(binary, start):
     upstreams = {name: start(Upstream(name)) for name in ("v1", "v2")}
 
     def envoy(config: dict, to: dict[str, int]) -> Envoy:
@@ -46,7 +46,7 @@ def test_a_version_decided_at_the_gateway_stays_the_same_at_the_next_hop(binary,
     assert ask(stripping) == ["v1", "v1"]
 
 
-def test_a_gateway_refuses_to_keep(binary, start):
+def test_a_gateway_refuses_inbound_keep(binary, start):
     listener = make.listener("edge", [make.pinion(app("shop", inbound="keep"))], [make.to("none")])
     bootstrap = make.bootstrap([listener], [make.cluster("none", None)])
     bootstrap["node"]["id"] = "router~127.0.0.1~gw.istio-system~istio-system.svc.cluster.local"

@@ -1,8 +1,7 @@
-"""The life of a version over live updates, by what its operator looks at: dark, canary, ramp, stable, draining,
-retired.
+"""The life of a version over live updates, as its operator sees it: dark, canary, ramp, stable, draining, retired.
 
-A version is empty when its counter of pins stood still for one `ttl`: a pin of a draining version is not renewed, so
-each has run out by then.
+A version has no clients left when its counter of pins has not changed for one `ttl`. Pins of a draining version are not
+renewed, so all of them have expired by then.
 """
 
 import asyncio
@@ -22,7 +21,7 @@ SLOTS = 100_000
 CLIENTS = 60
 CANARY = 10
 TTL = 4
-"""Of a pin, in seconds, when the version drains."""
+"""The TTL of a pin in seconds, while the version drains."""
 
 RULE = {"match": [{"headers": {"end-user": {"exact": "tester"}}}], "version": "v2"}
 
@@ -34,7 +33,7 @@ class Fleet:
         self.envoy, self.upstreams, self.stages = envoy, upstreams, 0
 
     async def enter(self, versions: list[dict], stable: str, **more) -> None:
-        """Goes on to a stage; a second app's label tells that it is there, so that nothing is counted for the first."""
+        """Enters a stage. A second app's label shows when it is active, so that the first app gets no extra request."""
         self.stages += 1
         override = {"header": "x-version-override", "allow": "any"}
         app = {"name": "shop", "hosts": ["shop"], "versions": versions, "stable": stable, "override": override, **more}
@@ -42,7 +41,7 @@ class Fleet:
         self.envoy.update(make.resource({"apps": [app, probe]}))
         give_up = time.monotonic() + 30
         while await self.label() != f"stage-{self.stages}":
-            assert time.monotonic() < give_up, "the stage did not come"
+            assert time.monotonic() < give_up, "the stage did not become active"
             await asyncio.sleep(0.02)
 
     async def label(self) -> str | None:
@@ -52,20 +51,20 @@ class Fleet:
         return response.get("x-app-version")
 
     async def comers(self, count: int) -> list[Browser]:
-        """New clients, who have come once."""
+        """New clients that have sent one request."""
         browsers = [Browser(self.envoy.port()) for _ in range(count)]
         await self.visit(browsers)
         return browsers
 
     async def visit(self, browsers: list[Browser], **headers: str) -> list[str]:
-        """Which version served each of them."""
+        """The version that served each client."""
         given = [(name.replace("_", "-"), value) for name, value in headers.items()]
         responses = await gather(browser.request(host="shop", headers=given) for browser in browsers)
         assert {response.status for response in responses} == {200}
         return [response.echo().version for response in responses]
 
     async def counts(self, name: str = "requests_total") -> dict[str, int]:
-        """A counter of the app by its labels: `v2 draw`."""
+        """A counter of the app by its labels, such as `v2 draw`."""
         metrics = await asyncio.to_thread(self.envoy.metrics)
         found = {}
         for metric, value in metrics.items():
@@ -75,7 +74,7 @@ class Fleet:
         return found
 
     async def shares(self) -> dict[str, int]:
-        """The gauge of each version that has a share."""
+        """The gauges of the versions that have a share."""
         return {version: slots for version, slots in (await self.counts("share_slots")).items() if slots}
 
     async def wait_for_shares(self, expected: dict[str, int]) -> None:
@@ -124,7 +123,7 @@ async def canary(fleet: Fleet) -> list[Browser]:
     comers = await fleet.comers(CLIENTS * 3)
     homes = ["v2" if slot(browser) < CANARY * SLOTS // 100 else "v1" for browser in comers]
     assert await fleet.visit(comers) == homes
-    # A canary that none of so many is drawn into comes once in 100 million runs.
+    # That no client draws the canary happens once in 100 million runs.
     there = homes.count("v2")
     assert 0 < there < len(homes)
     counts = {"v1": len(homes) - there, "v2": there}
@@ -141,16 +140,16 @@ async def ramp(fleet: Fleet, clients: list[Browser]) -> None:
     seen = [[version] for version in await fleet.visit(clients)]
     give_up = time.monotonic() + 30
     while any(versions[-1] == "v1" for versions in seen):
-        assert time.monotonic() < give_up, "somebody never moved"
+        assert time.monotonic() < give_up, "a client never moved"
         for versions, version in zip(seen, await fleet.visit(clients)):
             versions.append(version)
-    # All v1, then all v2: sorting changes nothing.
-    assert all(versions == sorted(versions) for versions in seen), "somebody went back"
+    # Each client is on v1 first and on v2 later, so the list is sorted.
+    assert all(versions == sorted(versions) for versions in seen), "a client went back"
     await fleet.wait_for_shares({"v2": SLOTS})
 
 
 async def stable(fleet: Fleet, clients: list[Browser]) -> list[Browser]:
-    """Returns clients whose pins are good for at least half of the ttl."""
+    """Returns clients whose pins are valid for at least half of the TTL."""
     before = await fleet.counts()
     pin = {"cookie": {"ttl": f"{TTL}s"}}
     await fleet.enter([{"name": "v1", "weight": 0}, {"name": "v2"}], "v2", pin=pin)
@@ -165,7 +164,7 @@ async def draining(fleet: Fleet, clients: list[Browser]) -> None:
     pin = {"cookie": {"ttl": f"{TTL}s"}}
     await fleet.enter([{"name": "v2", "state": "draining"}, {"name": "v3"}], "v3", pin=pin)
     before, rejected = await fleet.counts(), await fleet.counts("pins_rejected_total")
-    assert await fleet.visit(await fleet.comers(5)) == ["v3"] * 5, "nobody new comes to it"
+    assert await fleet.visit(await fleet.comers(5)) == ["v3"] * 5, "no new client gets a draining version"
     left, stayed = set(), 0
     pins = {browser: (browser.cookies["pinion-shop"], issued(browser)) for browser in clients}
 
@@ -178,7 +177,7 @@ async def draining(fleet: Fleet, clients: list[Browser]) -> None:
         if browser in left:
             assert version == "v3"
         elif version == "v2":
-            assert at < since + TTL and browser.cookies["pinion-shop"] == pin, "it is not renewed"
+            assert at < since + TTL and browser.cookies["pinion-shop"] == pin, "the pin is not renewed"
             stayed += 1
         else:
             assert now >= since + TTL and version == "v3" and browser.cookies["pinion-shop"] != pin
@@ -186,21 +185,21 @@ async def draining(fleet: Fleet, clients: list[Browser]) -> None:
 
     give_up = time.monotonic() + 30
     while len(left) < len(clients):
-        assert time.monotonic() < give_up, f"{len(clients) - len(left)} stay for good"
+        assert time.monotonic() < give_up, f"{len(clients) - len(left)} clients stay forever"
         await gather(map(come_back, clients))
         await asyncio.sleep(0.1)
     empty = await fleet.counts()
     assert await fleet.shares() == {"v3": SLOTS}
     assert stayed and grown(before, empty)["v2 pin"] == stayed
     assert "v2 draw" not in grown(before, empty)
-    # What an operator waits for: the counter stands still for one ttl, while everybody goes on coming.
+    # An operator waits until the counter has not changed for one TTL, while all clients continue.
     end = time.monotonic() + TTL
     while time.monotonic() < end:
         assert set(await fleet.visit(clients)) == {"v3"}
         await asyncio.sleep(0.1)
     after = await fleet.counts()
     assert not [name for name in grown(empty, after) if name.startswith("v2")]
-    # Nobody was sent away before the time: each lost a pin to its age, and to nothing else.
+    # No client left early: all pins were rejected because of their age, and for no other cause.
     lost = grown(rejected, await fleet.counts("pins_rejected_total"))
     assert set(lost) == {"expired"} and lost["expired"] >= len(clients)
 
@@ -209,20 +208,20 @@ async def retired(fleet: Fleet, clients: list[Browser]) -> None:
     await fleet.enter([{"name": "v2", "state": "retired"}, {"name": "v3"}], "v3")
     before, rejected = await fleet.counts(), await fleet.counts("pins_rejected_total")
     fleet.upstreams["v2"].seen()
-    # Pins that a proxy gave out which heard of it later than this one.
+    # Pins of another proxy that got the update later than this one.
     for i, browser in enumerate(clients):
         browser.cookies["pinion-shop"] = f"v2~{int(time.time())}~0~{i}"
     assert set(await fleet.visit(clients)) == {"v3"}
-    assert all(browser.cookies["pinion-shop"].startswith("v3~") for browser in clients), "they are drawn anew"
+    assert all(browser.cookies["pinion-shop"].startswith("v3~") for browser in clients), "the clients draw again"
     assert set(await fleet.visit(clients)) == {"v3"}
-    assert await fleet.visit(clients[:1], x_version_override="v2") == ["v3"], "nor by an override"
+    assert await fleet.visit(clients[:1], x_version_override="v2") == ["v3"], "an override reaches no retired version"
     count = len(clients)
     assert grown(before, await fleet.counts()) == {"v3 draw": count, "v3 pin": count + 1}
     assert grown(rejected, await fleet.counts("pins_rejected_total")) == {"retired": count}
     assert fleet.upstreams["v2"].seen() == []
 
 
-def test_a_version_lives_from_dark_to_retired(fleet):
+def test_a_version_goes_through_all_stages_from_dark_to_retired(fleet):
     async def live() -> None:
         await dark(fleet)
         clients = await canary(fleet)
@@ -234,8 +233,7 @@ def test_a_version_lives_from_dark_to_retired(fleet):
     asyncio.run(live())
 
 
-def test_a_share_of_0_moves_everybody_off_at_once_where_draining_does_not(fleet):
-    """The difference that `draining` makes."""
+def test_a_share_of_0_moves_all_clients_at_once_but_draining_moves_none(fleet):
 
     async def leave() -> None:
         await fleet.enter([{"name": "v1", "weight": 0}, {"name": "v2"}], "v2")

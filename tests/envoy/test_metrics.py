@@ -1,4 +1,4 @@
-"""What an operator sees: labels, gauges through live updates, access logs."""
+"""Labels of metrics, gauges during live updates, and access logs."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ def app(name: str, weight: float, second: str) -> dict:
 
 
 def gauges(envoy: Envoy) -> dict[str, float]:
-    """The gauges that are not 0, as `app version`."""
+    """The gauges that are not 0, by `app version`."""
     found = {}
     for name, value in envoy.metrics().items():
         if name.startswith("pinion_share_slots") and value:
@@ -46,11 +46,11 @@ def wait_for(expected: dict, envoy: Envoy) -> None:
         time.sleep(0.05)
 
 
-def test_gauges_are_right_through_200_updates_while_an_old_configuration_serves(binary, start):
+def test_gauges_are_right_during_200_updates_while_an_old_configuration_serves(binary, start):
     upstream = start(Upstream("version-1"))
     clusters = {f"version-{i}": upstream.port for i in (1, 2, 3)}
     bootstrap = load(ROOT / "envoy" / "canary.yaml")
-    # A second plugin in the same VM, whose gauges nobody else may touch.
+    # A second plugin in the same VM. The first one must not touch its gauges.
     other = make.listener("other", [make.pinion(config(app("steady", 25, "v2")))], [make.to("version-1")])
     bootstrap["static_resources"]["listeners"].append(other)
     envoy = Envoy(bootstrap, binary=binary, clusters=clusters, concurrency=2)
@@ -60,7 +60,7 @@ def test_gauges_are_right_through_200_updates_while_an_old_configuration_serves(
     wait_for({**steady, "shop v1": 90_000, "shop v2": 10_000, "gone v1": 90_000, "gone v2": 10_000}, envoy)
 
     async def updates() -> None:
-        # A request that is not over holds its old configuration.
+        # A running request keeps its old configuration.
         reader, writer = await asyncio.open_connection("127.0.0.1", envoy.port("edge"))
         writer.write(b"POST / HTTP/1.1\r\nhost: shop.org\r\ncontent-length: 5\r\n\r\n")
         await writer.drain()
@@ -76,12 +76,12 @@ def test_gauges_are_right_through_200_updates_while_an_old_configuration_serves(
         head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
         assert head.startswith(b"HTTP/1.1 200")
         writer.close()
-        # The old configuration is done now, and takes nothing with it.
+        # The old configuration ends now and changes no gauge.
         await asyncio.sleep(0.5)
         assert gauges(envoy) == expected
 
     asyncio.run(updates())
-    # A refused one changes nothing; an app that is gone takes its gauges with it.
+    # A refused configuration changes nothing. The gauges of a removed app become 0.
     before = gauges(envoy)
     envoy.update(resources(config({"name": "shop", "versions": []})))
     end = time.monotonic() + 30
@@ -102,7 +102,7 @@ def test_gauges_are_right_after_a_rollback_and_a_removal_while_an_old_configurat
     shop = {"shop v1": 90_000, "shop v2": 10_000}
 
     async def roll() -> None:
-        # Envoy keeps the configuration of a request that is not over, and takes it back into use as it is.
+        # Envoy keeps the configuration of a running request, and reuses it after a rollback.
         _, writer = await asyncio.open_connection("127.0.0.1", envoy.port("edge"))
         writer.write(b"POST / HTTP/1.1\r\nhost: shop.org\r\ncontent-length: 5\r\n\r\n")
         await writer.drain()
@@ -124,7 +124,7 @@ def test_gauges_are_right_after_a_rollback_and_a_removal_while_an_old_configurat
     asyncio.run(roll())
 
 
-def test_no_byte_of_a_client_enters_a_name(binary, start):
+def test_no_byte_of_a_client_enters_a_metric_name(binary, start):
     upstream = start(Upstream("version-1"))
     clusters = {f"version-{i}": upstream.port for i in (1, 2, 3)}
     envoy = start(Envoy(load(ROOT / "envoy" / "canary.yaml"), binary=binary, clusters=clusters))

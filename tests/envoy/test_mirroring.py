@@ -1,4 +1,4 @@
-"""Mirrored requests over Envoy's own mirroring: edge and workloads share one Envoy and one VM."""
+"""Requests that Envoy mirrors. The edge and the workloads share one Envoy and one VM."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ def workload(version: str) -> dict:
 
 @pytest.fixture
 def orders(binary, start):
-    """An edge that mirrors what goes to v1 also to v2, and lets /astray go to v2 though it was decided for v1."""
+    """An edge that mirrors v1's requests to v2, and routes /astray to v2 although the decision was v1."""
     v1, v2 = start(Upstream("v1")), start(Upstream("v2"))
     sidecar = free_port()
     mark = {"header": {"key": "x-pinion-mirror", "value": "true"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
@@ -55,7 +55,7 @@ def ask(envoy: Envoy, path: str, **how):
 
 
 def arrived(upstream: Upstream) -> dict:
-    """The one request that has reached an upstream."""
+    """The only request that has reached an upstream."""
     end = time.monotonic() + 20
     while time.monotonic() < end:
         if seen := upstream.seen():
@@ -67,7 +67,7 @@ def arrived(upstream: Upstream) -> dict:
 
 @pytest.mark.parametrize("path", ["/header", "/suffix"])
 @pytest.mark.parametrize("host", ["shop.example.com", "shop.example.com:8080", "[::1]", "[::1]:8080"])
-def test_the_copy_is_tagged_and_has_its_own_host_and_the_real_one_is_not(orders, path, host):
+def test_the_copy_is_tagged_and_gets_its_host_back_and_the_live_request_is_not_tagged(orders, path, host):
     envoy, v1, v2 = orders
     marks = [("x-mirrored", "true"), ("x-pinion-mirror", "true")]
     response = ask(envoy, path, host=host, headers=marks)
@@ -78,7 +78,7 @@ def test_the_copy_is_tagged_and_has_its_own_host_and_the_real_one_is_not(orders,
     assert lines(copy["headers"], "x-app-version") == ["v1"]
 
 
-def test_a_blocked_copy_never_reaches_the_app_and_the_real_one_does(orders):
+def test_a_blocked_copy_never_reaches_the_app_but_the_live_request_does(orders):
     envoy, v1, v2 = orders
     for _ in range(3):
         assert ask(envoy, "/payments", method="POST").echo().version == "v1"
@@ -94,9 +94,9 @@ def test_a_live_request_that_a_lagging_route_sent_astray_reaches_the_app(orders)
     response = ask(envoy, "/astray", method="POST")
     assert (response.status, response.echo().version) == (200, "v2")
     astray = arrived(v2)
-    # Decided for v1, served by v2: tagged, as a copy without a mark would be, and not blocked, though a copy would be.
+    # The decision was v1 and v2 serves: the request is tagged, as an unmarked copy is, but not blocked.
     assert (astray["path"], lines(astray["headers"], "x-app-version"), lines(astray["headers"], "x-mirrored")) == ("/payments", ["v1"], ["true"])
-    # The workload says what served, and the edge counts that it is not what was decided.
+    # The workload stamps the version that served, and the edge counts the mismatch.
     assert response.get("x-app-version") == "v2"
     mismatch = 'pinion_version_mismatch_total{pin_app="orders",pin_version="v1"}'
     assert envoy.metrics()[mismatch] == 1

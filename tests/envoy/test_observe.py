@@ -1,5 +1,5 @@
-"""`observe: true` on every app of the named cases: each request and its response pass as if the filter were not there,
-down to the order of header lines, while it counts what it would have done."""
+"""`observe: true` on every app of the named cases. All requests and responses pass as without the filter, including the
+order of header lines, and the filter counts its decisions."""
 
 import asyncio
 import re
@@ -13,8 +13,8 @@ from harness.envoy import Envoy
 from harness.upstream import Upstream
 
 BY_NATURE = {"date", "x-envoy-upstream-service-time"}
-"""Response headers that differ from one time to the next. The upstream's view, which is the body, is compared whole:
-both listeners are told not to make up an `x-request-id`."""
+"""Response headers that differ between two requests. The body, which holds the request at the upstream, is compared
+in full, because both listeners generate no `x-request-id`."""
 
 EDGES = [(f"{file}: {group['about']}", group) for file, group in GROUPS if group["config"].get("apps")]
 
@@ -29,7 +29,7 @@ def seen(response: Response) -> tuple:
 
 
 def counted(envoy: Envoy) -> dict[str, int]:
-    """What was decided by app and reason, and what was rejected by cause; versions are chance."""
+    """The counts of decisions by app and reason, and of rejected pins by cause. Versions are random and left out."""
     found: dict[str, int] = {}
     for metric, value in envoy.metrics().items():
         name, _, labels = metric.partition("{")
@@ -39,7 +39,7 @@ def counted(envoy: Envoy) -> dict[str, int]:
     return found
 
 
-def test_what_is_observed_is_as_without_the_filter(binary, start):
+def test_in_observe_mode_requests_pass_as_without_the_filter(binary, start):
     upstream = start(Upstream("upstream"))
 
     def listener(name: str, filters: list[dict]) -> dict:
@@ -71,18 +71,18 @@ def test_what_is_observed_is_as_without_the_filter(binary, start):
         if seen(one) != seen(other)
     ]
     assert not different, f"{len(different)} of {len(cases)} differ\n" + "\n".join(different[:5])
-    # What it counted is what it counts when it acts.
+    # The counts are the same as in enforce mode.
     acting = asyncio.run(all_by("acting-{}"))
     twice = {name: 2 * count for name, count in while_observing.items()}
     assert sum(while_observing.values()) > 150 and counted(envoy) == twice
-    # And when it acts, nearly nothing is as without it: the comparison can tell.
+    # In enforce mode nearly all cases differ, so the comparison can detect a difference.
     alike = [name for (name, _, _), one, other in zip(cases, without, acting) if seen(one) == seen(other)]
     assert len(alike) < len(cases) / 10, alike
 
 
-def test_a_request_beside_all_apps_is_as_without_the_filter_too(binary, start):
-    """Its marks of mirrored requests too, which are taken out as soon as one app acts. Nor does an app that observes
-    answer who asks why."""
+def test_in_observe_mode_a_request_of_no_app_passes_as_without_the_filter(binary, start):
+    """Mirror marks pass too; they are removed as soon as one app is in enforce mode. An app in observe mode sends no
+    explanation."""
     upstream = start(Upstream("upstream"))
     app = {"name": "shop", "hosts": ["shop"], "versions": [{"name": "v1"}], "observe": True}
     other = {**app, "name": "other", "hosts": ["other"], "routeHeader": "x-other", "observe": False}
@@ -109,12 +109,12 @@ def test_a_request_beside_all_apps_is_as_without_the_filter_too(binary, start):
         answer = await ask("mixed", "elsewhere", why)
         assert answer.get("x-pinion-decision") == "app=none"
         left = [name for name in marks if answer.echo().all(name)]
-        assert left == ["x-app-version"], "that of an app which only observes is not this filter's"
+        assert left == ["x-app-version"], "the filter leaves the header of an app in observe mode"
 
     asyncio.run(run())
 
 
-def test_an_app_that_observes_ejects_nothing(binary, start):
+def test_an_app_in_observe_mode_ejects_no_version(binary, start):
     upstream = start(Upstream("v2"))
     versions = [{"name": "v1"}, {"name": "v2", "weight": 50}]
     app = {"name": "shop", "versions": versions, "stable": "v1", "observe": True}

@@ -1,4 +1,4 @@
-"""What an upstream answered is stamped, and nothing else is: also where Envoy's own header of it misleads."""
+"""Only responses of an upstream are stamped, also where Envoy's header about the upstream's time is misleading."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ SERVICE_TIME = "x-envoy-upstream-service-time"
 
 
 def guard() -> dict:
-    """The filter that asks another server, and hands on all that it says if it says no."""
+    """The ext_authz filter, which passes on all headers of the authorization server if that denies the request."""
     service = {"server_uri": {"uri": "http://127.0.0.1", "cluster": "guard", "timeout": "5s"}}
     config = {
         "@type": f"{make.TYPE}.extensions.filters.http.ext_authz.v3.ExtAuthz",
@@ -25,7 +25,7 @@ def guard() -> dict:
 
 
 async def told(port: int) -> tuple[int, list[str], list[str], bool]:
-    """Status, stamp, cookies, and whether the response says how long an upstream took."""
+    """Status, stamps, cookies, and whether the response has the header of the upstream's time."""
     connection = Connection(port)
     response = await connection.request("/")
     await connection.close()
@@ -34,14 +34,14 @@ async def told(port: int) -> tuple[int, list[str], list[str], bool]:
 
 
 @pytest.mark.parametrize("status", [302, 401, 403])
-def test_who_says_no_is_no_upstream(start, binary, status):
+def test_an_authorization_server_is_not_an_upstream(start, binary, status):
     app, says = start(Upstream("app")), start(Upstream("guard"))
     clusters = [make.cluster("app", app.port), make.cluster("guard", says.port)]
     listener = make.listener("edge", [make.pinion(CONFIG), guard()], [make.to("app")])
     envoy = start(Envoy(make.bootstrap([listener], clusters), binary=binary))
     says.fail(status)
     seen, shown, given, timed = asyncio.run(told(envoy.port()))
-    assert timed, "ext_authz hands on the header that this is about"
+    assert timed, "ext_authz passes on the header that the test is about"
     assert (seen, shown, given) == (status, [], [])
     says.fail(0)
     seen, shown, given, timed = asyncio.run(told(envoy.port()))
@@ -49,7 +49,7 @@ def test_who_says_no_is_no_upstream(start, binary, status):
 
 
 @pytest.mark.parametrize("status", [200, 404, 503])
-def test_an_upstream_is_one_with_and_without_the_header(start, binary, status):
+def test_an_upstream_is_recognized_with_and_without_the_header(start, binary, status):
     app = start(Upstream("app"))
     routes = [make.to("app")]
     plain, bare = (make.listener(name, [make.pinion(CONFIG)], routes) for name in ("plain", "bare"))

@@ -1,7 +1,6 @@
-"""Ramps on a real clock: gauges and clients follow the configured course, and nobody goes back.
+"""Ramps with a real clock: gauges and clients follow the configured course, and no client goes back.
 
-What is expected of a request or a reading is never a share at one time, but what the course allows between the clock
-before it and the clock after it.
+A request or a reading is compared with all that the course allows between the time before and the time after.
 """
 
 import asyncio
@@ -20,18 +19,18 @@ from harness.upstream import Upstream
 
 SLOTS = 100_000
 BEGUN, LASTS = 2, 8
-"""How long ago the ramps began when the proxy hears of them, and how long they take, in seconds."""
+"""The age of the ramps when the proxy gets them, and their length, in seconds."""
 
 LAG = 2
-"""How old a gauge may be, in seconds: it is set once a second, by the second."""
+"""The greatest age of a gauge, in seconds. The filter sets it once a second, in whole seconds."""
 
 COOKIES, KEYS, NEW = 10, 5, 4
-"""Clients of each app that come back each round, and clients that are new in each round."""
+"""The returning clients of each app, and the new clients in each round."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Course:
-    """A version's share over time, worked out anew from what the README says of ramps."""
+    """A version's share over time, calculated here from the documentation of ramps."""
 
     start: int
     weight: int = 0
@@ -50,14 +49,14 @@ class Course:
         return (min if way > 0 else max)(share, self.hold_at * SLOTS // 100)
 
     def written(self) -> dict:
-        """The ramp as a configuration has it."""
+        """The ramp as a configuration field."""
         start = datetime.datetime.fromtimestamp(self.start, datetime.UTC).isoformat().replace("+00:00", "Z")
         ramp = {"to": self.to, "start": start, "duration": f"{LASTS}s", "steps": self.steps, "holdAt": self.hold_at}
         return {name: value for name, value in ramp.items() if value is not None}
 
 
 def courses(start: int) -> dict[str, dict[str, Course]]:
-    """The courses of each app's versions beside v1, which takes the rest."""
+    """The courses of each app's versions except v1, which takes the rest."""
     return {
         "rising": {"v2": Course(start)},
         "held": {"v2": Course(start, weight=10, hold_at=60)},
@@ -68,7 +67,7 @@ def courses(start: int) -> dict[str, dict[str, Course]]:
 
 
 def config(courses: dict[str, dict[str, Course]], generation: str | None = None) -> dict:
-    """With a generation the versions are on their ramps, and their labels name it."""
+    """A configuration. With a generation, the versions have their ramps, and their labels name the generation."""
     moving = generation is not None
     label = {"label": generation} if moving else {}
 
@@ -89,7 +88,7 @@ def slot_of_key(app: str, key: str) -> int:
 
 
 def allowed(others: dict[str, Course], slot: int, before: float, after: float) -> set[str]:
-    """Where a slot may lie between two times: v2 grows up from 0, v3 down from the top."""
+    """The versions that a slot may belong to between two times. v2 grows from the lowest slot, v3 from the highest."""
 
     def owner(now: float) -> str:
         if slot < others["v2"].slots(now):
@@ -102,7 +101,7 @@ def allowed(others: dict[str, Course], slot: int, before: float, after: float) -
 
 
 class Client:
-    """One that comes back: by its cookie, or by its key."""
+    """A returning client, by its cookie or by its key."""
 
     def __init__(self, app: str, port: int, key: str | None = None):
         self.app, self.key, self.browser = app, key, Browser(port)
@@ -116,12 +115,12 @@ class Client:
         after = time.time()
         assert response.status == 200
         version = response.echo().version
-        # A cookie only for a pin that is new or names another version, and none at all for who has a key.
+        # A cookie is set only for a new pin or for a new version, and never for a client with a key.
         expected = self.key is None and (not self.seen or self.seen[-1] != version)
         assert bool(response.all("set-cookie")) == expected, (self.app, self.seen, response.headers)
         if self.key is None:
             named, _, _, slot = self.browser.cookies[f"pinion-{self.app}"].split("~")
-            assert named == version and self.slot in (None, int(slot)), "a pin keeps its slot, and names its version"
+            assert named == version and self.slot in (None, int(slot)), "a pin keeps its slot and names its version"
             self.slot = int(slot)
         self.seen.append(version)
         return before, after
@@ -140,7 +139,7 @@ def read_gauges(envoy: Envoy) -> dict[str, dict[str, int]]:
 
 
 def judge_gauges(readings: list, plan: dict[str, dict[str, Course]]) -> None:
-    """Each reading is on the course, a sum is all there is, and a ramp never turns back."""
+    """Checks that each reading is on the course, that the gauges add up, and that a ramp never turns back."""
     for before, gauges, after in readings:
         for app, others in plan.items():
             assert sum(gauges[app].values()) == SLOTS, gauges[app]
@@ -152,14 +151,14 @@ def judge_gauges(readings: list, plan: dict[str, dict[str, Course]]) -> None:
             seen = [gauges[app][version] for _, gauges, _ in readings]
             assert seen == sorted(seen, reverse=course.to < course.weight), (app, version, seen)
             assert seen[-1] == course.slots(course.start + LASTS), (app, version)
-            assert len(set(seen)) > 1, f"{app} was hardly seen to move: {seen}"
+            assert len(set(seen)) > 1, f"too few readings of {app} during the ramp: {seen}"
             if course.steps:
                 steps = {SLOTS * i // course.steps for i in range(course.steps + 1)}
                 assert set(seen) <= steps, seen
 
 
 def judge_clients(clients: list[Client], plan: dict[str, dict[str, Course]]) -> None:
-    """Each moves once at most, and only the way that its app's ramp goes."""
+    """Checks that each client moves at most once, and only in the direction of its app's ramp."""
     for client in clients:
         falling = plan[client.app]["v2"].to < plan[client.app]["v2"].weight
         ways = [("v2", "v1")] if falling else [("v1", "v2"), ("v1", "v3")]
@@ -169,9 +168,9 @@ def judge_clients(clients: list[Client], plan: dict[str, dict[str, Course]]) -> 
         end = others["v2"].start + LASTS
         for client in ours:
             assert {client.seen[-1]} == allowed(others, client.slot, end, end), (app, client.slot, client.seen)
-        assert any(client.moves() for client in ours), f"nobody moved in {app}"
+        assert any(client.moves() for client in ours), f"no client moved in {app}"
     held = [client for client in clients if client.app == "held" and client.slot >= 60 * SLOTS // 100]
-    assert held and all(set(client.seen) == {"v1"} for client in held), "it holds at 60 %"
+    assert held and all(set(client.seen) == {"v1"} for client in held), "the ramp holds at 60 %"
 
 
 def test_gauges_and_clients_follow_the_course(binary, start, tmp_path):
@@ -181,7 +180,7 @@ def test_gauges_and_clients_follow_the_course(binary, start, tmp_path):
     routes = [make.to(name, x_app_version=name) for name in upstreams]
     clusters = [make.cluster(name, upstream.port) for name, upstream in upstreams.items()]
     listener = make.listener("edge", [make.discovered(path)], routes)
-    # One worker: each that has served leaves the gauges to the main thread, where they are also read.
+    # One worker is enough: the main thread sets the gauges, and they are read there.
     envoy = start(Envoy(make.bootstrap([listener], clusters), binary=binary))
     port = envoy.port()
     clients = [
@@ -196,7 +195,7 @@ def test_gauges_and_clients_follow_the_course(binary, start, tmp_path):
         envoy.update(make.resource(config(plan, "on its ramp")))
         probe, give_up = Browser(port), time.monotonic() + 30
         while (await probe.request(host="rising")).get("x-app-version") != "on its ramp":
-            assert time.monotonic() < give_up, "the ramps did not come"
+            assert time.monotonic() < give_up, "the ramps did not become active"
             await asyncio.sleep(0.02)
         readings: list = []
         drawn: list[tuple[float, str]] = []

@@ -1,5 +1,4 @@
-"""What is known of a version's health belongs to the proxy: to all its workers and listeners, but to one plugin; and
-where clients go when their fallback is ejected too."""
+"""All workers and listeners of a proxy share a version's health, but plugins do not; and chains of fallbacks."""
 
 import asyncio
 import re
@@ -16,7 +15,7 @@ from harness.upstream import Upstream
 ERRORS = 3
 WORKERS, CALLERS = 4, 12
 MAX = 3
-"""The longest ejection under load, in seconds; the first takes one."""
+"""The longest ejection under load, in seconds. The first one takes one second."""
 LOAD_SECONDS = 8
 
 
@@ -29,7 +28,7 @@ HALVES = [{"name": "v1"}, {"name": "v2", "weight": 50}]
 
 
 def plugin(name: str, config: dict) -> dict:
-    """The filter as a plugin of that name."""
+    """The filter as a plugin with this name."""
     made = make.pinion(config)
     made["typed_config"]["config"]["name"] = name
     return made
@@ -44,7 +43,7 @@ def started(binary, start, names: tuple[str, ...], filters: dict[str, list[dict]
 
 
 def counts(envoy: Envoy, name: str) -> dict[str, int]:
-    """A counter of the app by its other labels: `v2 fallback`."""
+    """A counter of the app by its other labels, such as `v2 fallback`."""
     found = {}
     for metric, value in envoy.metrics().items():
         if metric.startswith(f"pinion_{name}{{"):
@@ -58,7 +57,7 @@ def pin(version: str, slot: int) -> tuple[str, str]:
 
 
 def times(count: int, port: int, *headers: tuple[str, str]) -> list[str | int]:
-    """Sends the request so often; gives which version served, or the status."""
+    """Sends the request `count` times. Returns the versions that served, or the statuses of errors."""
 
     async def send() -> list[str | int]:
         browser, seen = Browser(port), []
@@ -77,19 +76,19 @@ def test_a_chain_of_fallbacks_ends_at_the_stable_version_which_is_never_ejected(
     chain = {"edge": [make.pinion(config(versions))]}
     envoy, upstreams = started(binary, start, ("v1", "v2", "v3"), chain)
     port = envoy.port()
-    # v2's slots grow up from 0, v3's down from the top.
+    # v2 has the lowest slots, v3 the highest.
     on = {"v1": pin("v1", 50_000), "v2": pin("v2", 0), "v3": pin("v3", 99_999)}
     assert [times(1, port, on[version]) for version in on] == [["v1"], ["v2"], ["v3"]]
     upstreams["v3"].fail(503)
     assert times(ERRORS + 2, port, on["v3"]) == [503] * ERRORS + ["v2"] * 2
     upstreams["v2"].fail(502)
-    # What v3's clients meet at v2 says something of v2.
+    # Errors that v3's clients get from v2 count for v2.
     assert times(ERRORS + 2, port, on["v3"]) == [502] * ERRORS + ["v1"] * 2
     assert times(1, port, on["v2"]) == ["v1"]
     assert counts(envoy, "ejections_total") == {"v2": 1, "v3": 1}
     before = {"v1 pin": 1, "v2 pin": 1, "v3 pin": 1 + ERRORS}
     assert counts(envoy, "requests_total") == before | {"v2 fallback": 2 + ERRORS, "v1 fallback": 3}
-    # Nobody takes the stable version's clients, so that they go on coming to it.
+    # No version takes over the stable version's clients, so they still go there.
     upstreams["v1"].fail(504)
     assert times(3 * ERRORS, port, on["v1"]) == [504] * 3 * ERRORS
     upstreams["v1"].fail(0)
@@ -97,8 +96,8 @@ def test_a_chain_of_fallbacks_ends_at_the_stable_version_which_is_never_ejected(
     assert counts(envoy, "ejections_total") == {"v2": 1, "v3": 1}
 
 
-def test_a_fallback_without_a_share_takes_nobody(binary, start):
-    """A stable version whose share has come to 0 may be gone: who fails goes on being asked."""
+def test_a_fallback_without_a_share_serves_no_client(binary, start):
+    """A stable version without a share may not run any more, so the failing version keeps its clients."""
     versions = [{"name": "v1"}, {"name": "v2", "weight": 100}]
     envoy, upstreams = started(binary, start, ("v1", "v2"), {"edge": [make.pinion(config(versions))]})
     upstreams["v2"].fail(503)
@@ -108,8 +107,7 @@ def test_a_fallback_without_a_share_takes_nobody(binary, start):
     assert upstreams["v1"].seen() == []
 
 
-def test_a_forced_client_is_also_sent_past_an_ejected_version(binary, start):
-    """By rule or override: whoever forces a version does not force its failure."""
+def test_clients_of_a_rule_or_an_override_also_fall_back_from_an_ejected_version(binary, start):
     given = config([*HALVES, {"name": "dark", "weight": 0}])
     given["apps"][0] |= {
         "override": {"header": "x-version-override", "allow": "any"},
@@ -136,7 +134,7 @@ def test_listeners_of_one_plugin_share_ejections_and_two_plugins_do_not(binary, 
 
 
 def earliest(count: int, ejected: int) -> list[int]:
-    """When trials can be at the earliest, in whole seconds: after terms of 1, 2, 3 … seconds, at most MAX."""
+    """The earliest times of the trials, in whole seconds: after terms of 1, 2, 3 … seconds, at most MAX."""
     at, found = ejected, []
     for i in range(count):
         at += min(i + 1, MAX)
@@ -154,7 +152,7 @@ def test_under_load_at_most_one_trial_reaches_a_failing_version_in_each_term(bin
     served: Counter = Counter()
 
     async def call(number: int, end: float) -> None:
-        """A connection of its own for each request, so that all workers are met."""
+        """Sends requests on new connections, so that they reach all workers."""
         while time.time() < end:
             connection = Connection(ports[number % 2])
             response = await connection.request(headers=[pin("v2", 0), ("x-sent", str(time.time()))])
@@ -171,14 +169,14 @@ def test_under_load_at_most_one_trial_reaches_a_failing_version_in_each_term(bin
     end = asyncio.run(load())
     arrivals = upstreams["v2"].seen()
     arrived = sorted(request["at"] for request in arrivals)
-    # Once a client has seen the last of the errors that eject, whatever is sent later and gets there is a trial.
+    # After the last error that ejects, each later request that reaches the version is a trial.
     known = sorted(errors)[ERRORS - 1]
     trials = sorted(request["at"] for request in arrivals if float(dict(request["headers"])["x-sent"]) > known)
     possible = [at for at in earliest(100, int(arrived[ERRORS - 1])) if at <= end]
     assert 2 <= len(trials) <= len(possible), (trials, possible)
     for trial, at in zip(trials, possible):
         assert trial >= at, (trials, possible)
-    # The others that got there were on their way when it was ejected: one of each caller at most.
+    # The other requests were in flight at the ejection: at most one of each caller.
     assert len(arrived) - len(trials) <= ERRORS - 1 + CALLERS
     assert served[503] == len(arrived) and served[200] > 10 * served[503], served
     assert counts(envoy, "ejections_total") == {"v2": 1 + len(trials)}
@@ -186,8 +184,8 @@ def test_under_load_at_most_one_trial_reaches_a_failing_version_in_each_term(bin
     assert len([line for line in used if not line.endswith(" 0")]) == WORKERS, used
 
 
-def test_a_trial_whose_client_goes_away_is_made_up_for_by_another(binary, start):
-    """It says nothing of the version, so that the version is neither back nor ejected for longer."""
+def test_a_trial_whose_client_disconnects_is_replaced_by_another(binary, start):
+    """It proves nothing about the version, so the version neither recovers nor is ejected for longer."""
     given = config(HALVES, "1s")
 
     async def run() -> None:
@@ -213,7 +211,7 @@ def test_a_trial_whose_client_goes_away_is_made_up_for_by_another(binary, start)
         assert (await asyncio.to_thread(times, ERRORS, port, pinned)) == [503] * ERRORS
         upstreams["v2"].fail(0)
         await asyncio.sleep(1.1)
-        # As a second begins, so that the next trial is nearly one away.
+        # At the start of a second, so that the next trial is nearly a second away.
         await asyncio.sleep(1 - time.time() % 1)
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(f"GET / HTTP/1.1\r\nhost: shop\r\ncookie: {pinned[1]}\r\nx-test-by: silent\r\n\r\n".encode())
@@ -222,7 +220,7 @@ def test_a_trial_whose_client_goes_away_is_made_up_for_by_another(binary, start)
         writer.close()
         served, give_up = "v1", time.time() + 20
         while served == "v1":
-            assert time.time() < give_up, "nobody else tried"
+            assert time.time() < give_up, "no other trial happened"
             (served,) = await asyncio.to_thread(times, 1, port, pinned)
             await asyncio.sleep(0.02)
         assert served == "v2" and time.time() >= tried + 1
@@ -232,7 +230,7 @@ def test_a_trial_whose_client_goes_away_is_made_up_for_by_another(binary, start)
     asyncio.run(run())
 
 
-def test_an_update_leaves_an_ejection_as_it_is(binary, start, tmp_path):
+def test_an_update_does_not_change_an_ejection(binary, start, tmp_path):
     path = tmp_path / "pinion.yaml"
     path.write_text(yaml.safe_dump(make.resource(config(HALVES))))
     envoy, upstreams = started(binary, start, ("v1", "v2"), {"edge": [make.discovered(path)]})
@@ -246,7 +244,7 @@ def test_an_update_leaves_an_ejection_as_it_is(binary, start, tmp_path):
     envoy.update(make.resource(config([{"name": "v1", "label": "new"}, {"name": "v2", "weight": 60}])))
     give_up = time.monotonic() + 30
     while label() != "new":
-        assert time.monotonic() < give_up, "the update did not come"
+        assert time.monotonic() < give_up, "the update did not become active"
         time.sleep(0.02)
     assert times(3, envoy.port(), pin("v2", 0)) == ["v1"] * 3
     assert counts(envoy, "ejections_total") == {"v2": 1}

@@ -15,7 +15,7 @@ from harness.upstream import Upstream
 
 CLIENTS = 40
 TTL = 16
-"""Seconds. Long enough that a busy machine visits every client in each half of it."""
+"""Seconds. Even a busy machine sends a request of each client in each half of it."""
 
 
 def config(*ids: str) -> dict:
@@ -39,7 +39,7 @@ def test_keys_are_rotated_over_two_envoys_without_losing_a_pin(binary, start, tm
         taken = envoy.log().count("configuration ")
         envoy.update(make.resource(config(*ids)))
         end = time.monotonic() + 30
-        # Once for each of its VMs.
+        # The log has one line for each VM.
         while envoy.log().count("configuration ") < taken + 3:
             assert time.monotonic() < end, envoy.log()
             time.sleep(0.02)
@@ -69,7 +69,7 @@ def test_keys_are_rotated_over_two_envoys_without_losing_a_pin(binary, start, tm
     ]:
         take(*step)
         asyncio.run(visit())
-    # After a time to live, in which every client came back, no pin of the old key is left.
+    # All clients have returned within the TTL, so no pin of the old key is left.
     time.sleep(TTL / 2 + 1)
     asyncio.run(visit())
     assert all("~k1~" in client.cookies["pinion-shop"] for client in clients)

@@ -1,8 +1,8 @@
-"""Skew protection: a page that is open while its app is swapped gets its later bundles and calls from its own version.
+"""Skew protection: a page that is open during a swap gets its later bundles and API calls from its own version.
 
-The app is one whose bundles have a hash in their name and exist in one version only. What it takes is `draining`, so
-that the old version goes on serving, and `dpl`, so that a page's requests name the page's pin and not the client's.
-Each without the other loses something, which is counted here beside it.
+The bundles of the app have hashes in their names and exist in one version only. The app needs `draining`, so that the old
+version still serves, and `dpl`, so that a page's requests carry the page's pin and not the client's. The tests also count
+what an app loses with only one of the two.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ from harness.client import Browser, Response, gather
 from harness.envoy import Envoy
 
 USERS = 16
-"""Of each app; every second one opens the app in another tab after the swap."""
+"""Users of each app. Every second user opens another tab after the swap."""
 TTL = 2
-"""Of a pin, in seconds: pages outlive it."""
+"""The TTL of a pin in seconds. Pages stay open for longer."""
 LAZY = ["chart", "editor", "map"]
-"""Bundles that a page loads when it needs them."""
+"""Bundles that a page loads later."""
 
 
 def bundle(version: str, name: str) -> str:
@@ -31,13 +31,13 @@ def bundle(version: str, name: str) -> str:
 
 
 def pin_of(head: str) -> str:
-    """The pin that a page's server finds in the request: a new one in the header, else the cookie's."""
+    """The pin that a page's server reads from the request: from the header if it is new, else from the cookie."""
     found = re.search(r"(?im)^x-version-pin: (\S+)", head) or re.search(r"(?im)^cookie:.*\bpinion-[-\w]+=([^;\s]+)", head)
     return found[1] if found else ""
 
 
 async def web_app(version: str) -> asyncio.Server:
-    """A version of the app: a page, its bundles, which no other version has, and an API."""
+    """A version of the app: a page, its bundles, which exist in no other version, and an API."""
     files = {bundle(version, name): f"// {name} of {version}" for name in ["app", *LAZY]}
     scripts = "".join(f'<script data-when="{path}" src="{path}"></script>' for path in files)
     files |= {"/": f"<!doctype html><title>{version}</title>{scripts}", "/api/cart": json.dumps({"version": version})}
@@ -60,7 +60,7 @@ async def web_app(version: str) -> asyncio.Server:
 
 @dataclasses.dataclass
 class Page:
-    """An open tab: what its markup named, and the pin that it was served with."""
+    """An open tab: the version and the bundles of its markup, and its pin."""
 
     version: str
     scripts: list[str]
@@ -68,7 +68,7 @@ class Page:
 
 
 class User:
-    """A browser with tabs. A page appends `dpl` to what it loads where its app is built to."""
+    """A browser with tabs. If the app is built with `dpl`, its pages append it to all that they load."""
 
     def __init__(self, port: int, host: str, *, dpl: bool):
         self.browser, self.host, self.dpl = Browser(port), host, dpl
@@ -81,11 +81,11 @@ class User:
     async def navigate(self) -> Page:
         response = await self.browser.request("/", host=self.host, headers=[("sec-fetch-mode", "navigate")])
         assert response.status == 200
-        # A new pin is in the header too, so that a page can have it while its cookie is out of its reach.
+        # A new pin is also in the header, so that a page can read it although the cookie is HttpOnly.
         assert response.get("x-version-pin") in (None, self.cookie)
         markup = response.body.decode()
         pin = re.search('content="([^"]*)"', markup)[1]
-        assert pin == self.cookie or not self.dpl, "what the page hands on is what its client now holds"
+        assert pin == self.cookie or not self.dpl, "the page's pin is the client's"
         page = Page(re.search("<title>(.*)</title>", markup)[1], re.findall('src="([^"]*)"', markup), pin)
         await self.load(page, page.scripts[0])
         return page
@@ -95,13 +95,14 @@ class User:
         before = dict(self.browser.cookies)
         response = await self.browser.request(target, host=self.host, headers=[("sec-fetch-mode", mode)])
         if self.dpl and response.status == 200:
-            assert response.all("set-cookie") == [] and self.browser.cookies == before, "it does not move its client"
+            unchanged = response.all("set-cookie") == [] and self.browser.cookies == before
+            assert unchanged, "a subresource does not change the client's pin"
         if response.status != 200:
             self.missed.append(path)
         return response
 
     async def go_on(self, page: Page) -> None:
-        """Uses a page that is open, as far as it gets."""
+        """Loads the later bundles and calls the API of an open page, until one is missing."""
         for path in page.scripts[1:]:
             await self.load(page, path)
         said = json.loads((await self.load(page, "/api/cart", "cors")).body)
@@ -110,7 +111,7 @@ class User:
 
 
 VARIANTS = {"both": (True, True), "draining-only": (True, False), "dpl-only": (False, True), "neither": (False, False)}
-"""By app: whether the old version is draining, else its share is 0; and whether pages send their pin."""
+"""By app: whether the old version is draining (or has a share of 0), and whether pages send their pin."""
 
 
 def config(swapped: bool) -> dict:
@@ -122,7 +123,7 @@ def config(swapped: bool) -> dict:
         pin = {"cookie": {"ttl": f"{TTL}s"}, "header": "x-version-pin"} | ({"query": "dpl"} if dpl else {})
         stable = "v2" if swapped else "v1"
         apps.append({"name": host, "hosts": [host], "versions": versions, "stable": stable, "pin": pin})
-    # Its label tells when a configuration has come.
+    # The label shows when a configuration is active.
     apps.append({"name": "probe", "hosts": ["probe"], "versions": [{"name": "v1", "label": str(swapped)}]})
     return {"apps": apps}
 
@@ -150,9 +151,9 @@ def test_open_pages_miss_nothing_over_a_swap(binary, start, tmp_path):
         envoy.update(make.resource(config(swapped=True)))
         probe = Browser(port)
         while (await probe.request("/", host="probe")).get("x-app-version") != "True":
-            assert time.monotonic() < opened + 30, "the swap did not come"
+            assert time.monotonic() < opened + 30, "the swap did not become active"
             await asyncio.sleep(0.02)
-        # All pins run out while the pages stay open; who opens the app again then gets the new version, and its pin.
+        # All pins expire while the pages stay open. A user that opens the app again gets the new version and a new pin.
         await asyncio.sleep(max(0.0, opened + TTL + 1 - time.monotonic()))
         wanderers = [user for user in everybody if users[user.host].index(user) % 2]
         tabs = dict(zip(wanderers, await gather(user.navigate() for user in wanderers)))
@@ -160,14 +161,14 @@ def test_open_pages_miss_nothing_over_a_swap(binary, start, tmp_path):
         await gather(user.go_on(pages[user]) for user in everybody)
         missed = {host: sum(len(user.missed) for user in each) for host, each in users.items()}
         each = len(LAZY) + 1
-        # Without `dpl` the new tab's cookie takes the old page along; without `draining` the version takes nobody.
+        # Without `dpl` the new tab's cookie moves the old page too. Without `draining` the old version serves no client.
         assert missed == {
             "both": 0,
             "draining-only": USERS // 2 * each,
             "dpl-only": USERS * each,
             "neither": USERS * each,
         }
-        # The new tabs are at home in the new version.
+        # The new tabs are on the new version.
         for user in wanderers:
             user.missed.clear()
         await gather(user.go_on(tabs[user]) for user in wanderers)
@@ -183,7 +184,7 @@ def test_open_pages_miss_nothing_over_a_swap(binary, start, tmp_path):
 HALVES = {"versions": [{"name": "v1"}, {"name": "v2", "weight": 50}], "stable": "v1"}
 
 
-def test_a_pin_that_has_run_out_holds_what_a_page_loads_and_no_navigation(binary, start):
+def test_an_expired_pin_counts_for_subresources_but_not_for_navigations(binary, start):
     pin = {"cookie": {"ttl": "1s"}, "query": "dpl"}
     given = {"apps": [{"name": "shop", **HALVES, "pin": pin}]}
 
@@ -194,7 +195,7 @@ def test_a_pin_that_has_run_out_holds_what_a_page_loads_and_no_navigation(binary
         users = [User(envoy.port(), "shop", dpl=False) for _ in range(20)]
         pages = await gather(user.navigate() for user in users)
         before = [user.cookie for user in users]
-        # Time is told in whole seconds: after two, each has run out.
+        # Times are whole seconds, so all pins have expired after two.
         await asyncio.sleep(2)
         for mode in ("no-cors", "cors", "same-origin", "websocket"):
             responses = await gather(
@@ -206,7 +207,7 @@ def test_a_pin_that_has_run_out_holds_what_a_page_loads_and_no_navigation(binary
         slots = [(old.split("~")[3], user.cookie.split("~")[3]) for old, user in zip(before, users)]
         assert all(user.cookie.startswith(f"{page.version}~") for user, page in zip(users, again))
         assert all(old != user.cookie for old, user in zip(before, users))
-        assert len([1 for old, new in slots if old != new]) > len(users) / 2, "they are drawn anew"
+        assert len([1 for old, new in slots if old != new]) > len(users) / 2, "the clients draw again"
         rejected = {name: count for name, count in envoy.metrics().items() if "rejected" in name}
         assert rejected == {'pinion_pins_rejected_total{pin_app="shop",pin_cause="expired"}': len(users)}
         for user in users:
@@ -226,7 +227,7 @@ def test_the_pin_of_a_page_never_changes_its_clients_cookie(binary, start):
         envoy = await asyncio.to_thread(start, edge(binary, [make.pinion(given)], ports))
         now = int(time.time())
         young = {"v1": f"v1~{now}~0~99999", "v2": f"v2~{now}~0~0"}
-        # Of a time long ago, and at a slot that has become another version's.
+        # An old pin, whose slot now belongs to another version.
         old = {"v1": f"v1~{now - 90_000}~0~0", "v2": f"v2~{now - 90_000}~0~99999"}
         half_over = {"v1": f"v1~{now - 50_000}~0~99999", "v2": f"v2~{now - 50_000}~0~0"}
         for page_pins in (young, old, half_over):

@@ -1,4 +1,4 @@
-"""What a client's address is worth: as much as Envoy's settings make of X-Forwarded-For."""
+"""The client's address is as trustworthy as Envoy's settings for X-Forwarded-For."""
 
 import asyncio
 
@@ -26,19 +26,19 @@ FORGED = "203.0.113.7"
 @pytest.mark.parametrize(
     ("manager", "forwarded", "expected"),
     [
-        # Nothing is known of who forwards: a client's own word counts.
+        # Without settings Envoy trusts the client's own header.
         ({}, FORGED, "office"),
-        # The edge of the network: only the connection counts.
+        # At the edge of the network only the connection counts.
         ({"use_remote_address": True}, FORGED, "v1"),
-        # One trusted balancer in front, which appends the address that it sees; what a client wrote stands before it.
+        # One trusted load balancer in front appends the address that it sees, behind the client's own entries.
         ({"use_remote_address": True, "xff_num_trusted_hops": 1}, f"{FORGED}, 198.51.100.1", "v1"),
         ({"use_remote_address": True, "xff_num_trusted_hops": 1}, f"198.51.100.1, {FORGED}", "office"),
-        # More hops are trusted than there are: the client's word counts again.
+        # With more trusted hops than there are, Envoy trusts the client's own header again.
         ({"use_remote_address": True, "xff_num_trusted_hops": 2}, f"{FORGED}, 198.51.100.1", "office"),
     ],
     ids=["unconfigured", "edge", "balancer", "balancer says", "one hop too many"],
 )
-def test_an_address_is_worth_what_the_proxy_makes_of_it(binary, start, manager, forwarded, expected):
+def test_the_client_s_address_is_the_one_that_envoy_determines(binary, start, manager, forwarded, expected):
     upstream = start(Upstream("upstream"))
     listener = make.listener("edge", [make.pinion(OFFICE)], [make.to("upstream")], **manager)
     envoy = start(Envoy(make.bootstrap([listener], [make.cluster("upstream", upstream.port)]), binary=binary))

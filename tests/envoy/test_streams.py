@@ -1,4 +1,4 @@
-"""More than a request and a response: gRPC over HTTP/2, and WebSockets. They are pinned and stamped like the rest."""
+"""gRPC over HTTP/2 and WebSockets are pinned and stamped as other requests are."""
 
 import asyncio
 import contextlib
@@ -23,15 +23,15 @@ WORKLOAD = {
 }
 
 MESSAGE = b"\0\0\0\0\x02\x0a\0"
-"""A gRPC message: not compressed, two bytes long."""
+"""An uncompressed gRPC message of two bytes."""
 
 
 class Greeter:
-    """A gRPC service of one version."""
+    """A version of a gRPC service."""
 
     def __init__(self):
         self.go_on = asyncio.Event()
-        """What a stream of answers waits for behind its first."""
+        """The event for which a stream of messages waits after the first one."""
 
     async def __call__(self, call: Stream) -> None:
         await call.until(lambda call: call.over)
@@ -41,7 +41,7 @@ class Greeter:
             call.send_headers([*answer, (b"grpc-status", b"7"), (b"grpc-message", b"no")], end=True)
             return
         if method == "Proxied":
-            # It passes on what another service's proxy said.
+            # The service passes on the stamp of another service's proxy.
             answer.append((b"x-app-version", b"9.9"))
         call.send_headers(answer)
         call.send(MESSAGE)
@@ -63,13 +63,13 @@ def only(headers: list[Header], name: str) -> str:
 
 
 def pin_of(headers: list[Header]) -> str:
-    """The pin that is given, as a client sends it back."""
+    """The pin that the response sets, as a client sends it back."""
     return only(headers, "set-cookie").partition(";")[0]
 
 
 @contextlib.asynccontextmanager
 async def greeters(binary, start):
-    """An edge before both versions, a workload's proxy before the first; gives them and their ports."""
+    """An edge in front of both versions, and a workload's proxy in front of the first. Returns the servers and ports."""
     async with Server(Greeter()) as v1, Server(Greeter()) as v2:
         servers = {"v1": v1, "v2": v2}
         routes = [make.to(name, x_app_version=name) for name in servers]
@@ -86,18 +86,18 @@ async def greeters(binary, start):
 
 
 def served_by(servers: dict[str, Server]) -> tuple[str, Stream]:
-    """The version that served the only call since this was asked last, and what reached it."""
+    """The version that served the only call since the last check, and the call as it arrived."""
     (found,) = [(name, server.seen.pop()) for name, server in servers.items() if server.seen]
     assert not any(server.seen for server in servers.values())
     return found
 
 
 NEWCOMERS = 60
-"""So many without a pin meet the same version once in 2^59 times."""
+"""So many clients without a pin all draw the same version once in 2^59 runs."""
 
 
 async def homes(servers, edge: Connection, method: bytes, wait) -> dict[str, str]:
-    """Calls as newcomers until each version has been met; gives a pin for each."""
+    """Sends calls of new clients until both versions have served. Returns a pin for each version."""
     pins = {}
     for _ in range(NEWCOMERS):
         if len(pins) == len(LABELS):
@@ -120,7 +120,7 @@ async def whole(stream: Stream) -> None:
 @pytest.mark.parametrize(
     "method, status, body", [(b"Hello", "0", MESSAGE), (b"Refuse", "7", b"")], ids=["unary", "trailers-only"]
 )
-def test_a_grpc_call_is_pinned_and_stamped_and_its_pin_holds(binary, start, method, status, body):
+def test_a_grpc_call_is_pinned_and_stamped_and_its_pin_is_valid(binary, start, method, status, body):
     async def run() -> None:
         async with greeters(binary, start) as (servers, edge, workload):
             pins = await homes(servers, edge, method, whole)
@@ -132,7 +132,7 @@ def test_a_grpc_call_is_pinned_and_stamped_and_its_pin_holds(binary, start, meth
                 assert (served, only(reached.headers, "x-app-version")) == (version, version)
                 assert only(stream.headers, "x-app-version") == LABELS[version]
                 assert lines(stream.headers, "set-cookie") == []
-                # The rest is the service's own: what it says last comes last, and in the headers where it says no more.
+                # The other fields are the service's. Its status is in the trailers, or in the headers without a message.
                 assert stream.body == body
                 ending = stream.headers if method == b"Refuse" else stream.trailers
                 assert only(ending, "grpc-status") == status
@@ -148,7 +148,7 @@ def test_a_grpc_call_is_pinned_and_stamped_and_its_pin_holds(binary, start, meth
     asyncio.run(run())
 
 
-def test_a_stream_of_answers_is_pinned_before_its_end(binary, start):
+def test_a_stream_of_messages_is_pinned_before_its_end(binary, start):
     async def run() -> None:
         async with greeters(binary, start) as (servers, edge, workload):
 
@@ -172,7 +172,7 @@ def test_a_stream_of_answers_is_pinned_before_its_end(binary, start):
     asyncio.run(run())
 
 
-def test_a_workload_has_the_last_word_on_a_grpc_call_and_blocks_its_copies(binary, start):
+def test_a_workload_overrides_the_stamp_of_a_grpc_call_and_blocks_its_copies(binary, start):
     async def run() -> None:
         async with greeters(binary, start) as (servers, _, workload):
             stream = call(workload, b"Proxied")
@@ -181,7 +181,7 @@ def test_a_workload_has_the_last_word_on_a_grpc_call_and_blocks_its_copies(binar
             assert served_by(servers)[0] == "v1"
             copy = call(workload, b"Pay", authority=b"greeter-shadow:80")
             await whole(copy)
-            # gRPC's form of an answer that has no body: all in the headers.
+            # gRPC's form of a response without a body: all fields are in the headers.
             assert lines(copy.headers, "grpc-status") and (copy.body, copy.trailers) == (b"", None)
             await whole(call(workload, b"Pay"))
             assert lines(served_by(servers)[1].headers, "x-mirrored") == []
@@ -190,7 +190,7 @@ def test_a_workload_has_the_last_word_on_a_grpc_call_and_blocks_its_copies(binar
 
 
 @pytest.mark.parametrize("kind", [WebSocket, Http2WebSocket], ids=["HTTP/1.1", "HTTP/2"])
-def test_a_websocket_is_pinned_and_stamped_and_its_pin_holds(binary, start, kind):
+def test_a_websocket_is_pinned_and_stamped_and_its_pin_is_valid(binary, start, kind):
     async def run() -> None:
         async with EchoServer() as v1, EchoServer() as v2:
             servers = {"v1": v1, "v2": v2}
@@ -205,7 +205,7 @@ def test_a_websocket_is_pinned_and_stamped_and_its_pin_holds(binary, start, kind
             envoy = await asyncio.to_thread(start, Envoy(make.bootstrap(listeners, clusters), binary=binary))
 
             async def opened(listener: str, *fields: Field) -> tuple[str, list[Header]]:
-                """The version that took it, and what the answer's headers were."""
+                """The version that accepted the WebSocket, and the headers of the response."""
                 socket = await kind.open(envoy.port(listener), *fields)
                 assert await socket.echoes(b"hello")
                 socket.close()

@@ -1,4 +1,4 @@
-"""A configuration that changes while Envoy runs."""
+"""Updates of the configuration while Envoy runs."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ def with_config(change) -> dict:
 def wait_for(done) -> None:
     end = time.monotonic() + 30
     while not done():
-        assert time.monotonic() < end, "it did not come"
+        assert time.monotonic() < end, "the update did not become active"
         time.sleep(0.05)
 
 
@@ -74,12 +74,12 @@ UPDATES = 200
 
 
 def towards(i: int) -> dict:
-    """The i-th configuration: everybody to version i mod 2, with i as its label."""
+    """The i-th configuration: all clients go to version i mod 2, and the label is i."""
     versions = [{"name": "v0", "label": f"l{i}"}, {"name": "v1", "label": f"l{i}"}]
     return make.resource({"apps": [{"name": "shop", "versions": versions, "stable": f"v{i % 2}"}]})
 
 
-def test_200_updates_under_load_lose_and_mix_nothing(binary, start, tmp_path):
+def test_200_updates_under_load_lose_no_request_and_mix_no_configurations(binary, start, tmp_path):
     upstreams = {name: start(Upstream(name)) for name in ("v0", "v1")}
     path = tmp_path / "pinion.yaml"
     path.write_text(yaml.safe_dump(towards(0)))
@@ -112,7 +112,7 @@ def test_200_updates_under_load_lose_and_mix_nothing(binary, start, tmp_path):
                 response = await connection.request()
                 assert response.status == 200, response
                 label = int(response.get("x-app-version")[1:])
-                # Decision, route and label are of one configuration, and none older than the connection has seen.
+                # Decision, route and label belong to one configuration, which is not older than the connection's last.
                 assert response.echo().version == f"v{label % 2}", (label, response.echo().version)
                 assert before <= label <= given, (before, label, given)
                 last, seen = label, seen + 1
@@ -127,12 +127,12 @@ def test_200_updates_under_load_lose_and_mix_nothing(binary, start, tmp_path):
         end = time.monotonic() + 30
         last = f"l{UPDATES}"
         while (await Connection(envoy.port()).request()).get("x-app-version") != last:
-            assert time.monotonic() < end, "the last update did not come"
+            assert time.monotonic() < end, "the last update did not become active"
             await asyncio.sleep(0.05)
         done = True
         await asyncio.gather(*loads)
         assert seen > UPDATES, seen
-        # The WebSocket was opened under the first configuration and is still there.
+        # The WebSocket was opened under the first configuration and is still open.
         assert await opened.echoes(b"hello")
         opened.close()
 

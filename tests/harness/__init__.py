@@ -1,1 +1,1 @@
-"""A real Envoy, real upstreams and a client that sends what it is told, for the demo and the tests."""
+"""A real Envoy, real upstreams and clients that send arbitrary bytes, for the demo and the tests."""

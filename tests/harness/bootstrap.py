@@ -1,4 +1,4 @@
-"""Bootstraps for tests, made as data."""
+"""Builds the bootstraps of the tests as data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NODE = {
     "cluster": "shop-v2.default",
     "metadata": {"LABELS": {"app": "shop", "version": "v2", "odd": "é"}},
 }
-"""The node that the named cases run on."""
+"""The node of the named cases."""
 
 ENVIRONMENT = {
     "APP_VERSION": "2.0-SNAPSHOT",
@@ -28,11 +28,11 @@ ENVIRONMENT = {
 """The VM's environment in the named cases."""
 
 KEYS = {"k1": "PINION_KEY", "k0": "PINION_OLD_KEY", "evil": "PINION_EVIL_KEY"}
-"""The variable that holds each key that cases sign with."""
+"""The environment variables of the keys with which cases sign."""
 
 
 ISSUER, JWT_KEY = "https://issuer.example.com", b"a key that nobody else knows, of 44 characters"
-"""Who signs tokens, and with what."""
+"""The issuer of JWTs and its key."""
 
 
 def key(name: str) -> bytes:
@@ -40,7 +40,7 @@ def key(name: str) -> bytes:
 
 
 def wasm(config: Any, failure_policy: str = "FAIL_CLOSED") -> dict:
-    """The filter with a configuration; a string is taken as it is."""
+    """The filter's Wasm configuration. A string is used unchanged."""
     text = config if isinstance(config, str) else json.dumps(config)
     return {
         "@type": f"{TYPE}.extensions.filters.http.wasm.v3.Wasm",
@@ -62,20 +62,20 @@ def pinion(config: Any, failure_policy: str = "FAIL_CLOSED") -> dict:
 
 
 def discovered(path: Path) -> dict:
-    """The filter with a configuration that is read from a file, and again when one is moved over it."""
+    """The filter with a configuration from a file. Envoy reads the file again when another one is moved over it."""
     source = {"resource_api_version": "V3", "path_config_source": {"path": str(path)}}
     discovery = {"type_urls": [f"{TYPE}.extensions.filters.http.wasm.v3.Wasm"], "config_source": source}
     return {"name": "pinion", "config_discovery": discovery}
 
 
 def resource(config: Any) -> dict:
-    """What stands in such a file."""
+    """The content of such a file."""
     kind = f"{TYPE[:-6]}/envoy.config.core.v3.TypedExtensionConfig"
     return {"resources": [{"@type": kind, "name": "pinion", "typed_config": wasm(config)}]}
 
 
 def jwt_authn() -> dict:
-    """The filter that verifies the issuer's tokens, and lets a request without a good one pass, as nobody's."""
+    """The filter that verifies the issuer's JWTs. A request without a valid JWT passes without claims."""
     encoded = base64.urlsafe_b64encode(JWT_KEY).decode().rstrip("=")
     provider = {
         "issuer": ISSUER,
@@ -99,11 +99,11 @@ HTTP2 = {
         }
     }
 }
-"""What a cluster has that is spoken to in HTTP/2."""
+"""The options of a cluster that uses HTTP/2."""
 
 
 def cluster(name: str, port: int | None, **more: Any) -> dict:
-    """A cluster of one endpoint, or of none."""
+    """A cluster of one endpoint, or of none if the port is None."""
     address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
     endpoints = [] if port is None else [{"lb_endpoints": [{"endpoint": {"address": address}}]}]
     assignment = {"cluster_name": name, "endpoints": endpoints}
@@ -111,7 +111,7 @@ def cluster(name: str, port: int | None, **more: Any) -> dict:
 
 
 def listener(name: str, filters: list[dict], routes: list[dict], **manager: Any) -> dict:
-    """A listener on a free port with these HTTP filters before the router."""
+    """A listener on a free port, with HTTP filters in front of the router."""
     router = {"@type": f"{TYPE}.extensions.filters.http.router.v3.Router"}
     connection_manager = {
         "@type": f"{TYPE}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",

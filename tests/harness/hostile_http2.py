@@ -1,4 +1,4 @@
-"""What an ill-meaning client sends in HTTP/2 alone: requests by field and body, and connections by frame."""
+"""Requests and connections of a malicious client that only HTTP/2 allows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def pin(slot: int = 1) -> bytes:
 
 @dataclasses.dataclass(frozen=True)
 class Exchange:
-    """One request. Without a body its headers end it; an `unended` one the client gives up."""
+    """One request. Without a body, the headers end the stream. The client resets an `unended` request."""
 
     headers: list[Field]
     body: list[bytes] | None = None
@@ -58,7 +58,7 @@ def cookie_exchanges() -> dict[str, Exchange]:
         "64 KiB of separators": crumbs(b";" * 65_536),
         "64 KiB of quotes": crumbs(b"pinion-shop=".ljust(65_536, b'"')),
         "90 KiB in three crumbs": crumbs(*[b"pinion-shop=" + b"a" * 30_000] * 3),
-        # Envoy 1.40 takes no single field above 64 KiB, whatever it is told of the whole.
+        # Envoy 1.40 accepts no single field above 64 KiB, whatever the limit of the whole is.
         "a cookie of 90 KiB": crumbs(b"pinion-shop=" + b"a" * 90_000),
         "a cookie that is too long": crumbs(b"a" * 110_000),
         "crumbs that are too long": crumbs(*[b"a" * 4_000] * 50),
@@ -249,7 +249,7 @@ def body_exchanges() -> dict[str, Exchange]:
 
 
 def elsewhere_exchanges() -> dict[str, Exchange]:
-    """What another filter, this one, or Envoy itself answers, while the client may still be talking."""
+    """Requests to which another filter, this filter or Envoy responds, while the client may still be sending."""
     mark = (b"x-pinion-mirror", b"true")
     spoof = [(b"x-app-version", b"dark"), (b"cookie", pin()), (b"x-tester", b"yes"), (b"x-override", b"dark")]
     requests = {
@@ -287,7 +287,7 @@ def exchanges() -> dict[str, Exchange]:
         body_exchanges(), elsewhere_exchanges(),
     ]  # fmt: skip
     found = {name: exchange for kind in kinds for name, exchange in kind.items()}
-    assert len(found) == sum(map(len, kinds)), "two of one name"
+    assert len(found) == sum(map(len, kinds)), "two exchanges have the same name"
     return found
 
 
@@ -299,19 +299,19 @@ def _headers(fields: list[Field], *flags: str, stream: int = 1) -> bytes:
 
 
 def _frame(kind: int, stream: int, payload: bytes, flags: int = 0) -> bytes:
-    """A frame that hyperframe would not write."""
+    """A frame that hyperframe does not write."""
     return len(payload).to_bytes(3) + bytes([kind, flags]) + stream.to_bytes(4) + payload
 
 
 def connections() -> dict[str, bytes]:
-    """What is sent on a connection before the client hangs up. A request that it left open goes with it."""
+    """The bytes that a client sends on a connection before it closes the connection, also with an open request."""
     spoofed = [*pseudo(b"POST"), (b"x-app-version", b"dark"), (b"cookie", pin())]
     opened = PREFACE + _headers(spoofed, "END_HEADERS")
     get = PREFACE + _headers(pseudo(), "END_HEADERS", "END_STREAM")
     block = Encoder().encode(spoofed)
     half, rest = block[: len(block) // 2], block[len(block) // 2 :]
     unfinished = PREFACE + frames.HeadersFrame(1, half).serialize()
-    # HPACK: a field is named once and then repeated by a byte each.
+    # HPACK: after its first occurrence, one byte repeats a field.
     bomb = Encoder().encode([*pseudo(), *[(b"cookie", b"a" * 3_000)] * 20_000])
     upgrade = b"connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAARAAAAAAAIAAAAA\r\n"
     return {

@@ -1,6 +1,6 @@
-"""HTTP/2 without TLS, from both ends: a client that sends fields as they are given, an upstream that a test scripts.
+"""HTTP/2 without TLS: a client that sends fields unchanged, and an upstream that a test scripts.
 
-A client checks nothing of what it sends, and all of what it gets: a response that is no good HTTP/2 fails the test.
+The client does not validate what it sends. It validates all that it receives, and an invalid response fails the test.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _text(headers: Iterable[Field]) -> list[Header]:
 
 
 class Stream:
-    """One stream, from either end: what has come on it so far, and ways to send on it."""
+    """A stream at either end: the received data, and methods to send."""
 
     def __init__(self, peer: Peer, number: int):
         self.peer = peer
@@ -45,37 +45,37 @@ class Stream:
         self.body = b""
         self.trailers: list[Header] | None = None
         self.ended = False
-        """Whether the other end has said all it has to say."""
+        """Whether the other end has ended the stream."""
         self.reset: int | None = None
-        """The error code, if either end gave it up."""
+        """The error code, if either end has reset the stream."""
 
     @property
     def over(self) -> bool:
-        """Whether nothing more can come."""
+        """Whether no more data can arrive."""
         return self.ended or self.reset is not None or self.peer.closed
 
     def send_headers(self, headers: Iterable[Field], *, end: bool = False) -> None:
-        """Headers, or trailers where headers went before."""
+        """Sends headers, or trailers if the headers were sent before."""
         self.peer.h2.send_headers(self.number, list(headers), end_stream=end)
         self.peer.flush()
 
     def send(self, data: bytes, *, end: bool = False) -> None:
-        """A piece of the body."""
+        """Sends a part of the body."""
         self.peer.h2.send_data(self.number, data, end_stream=end)
         self.peer.flush()
 
     def give_up(self) -> None:
-        """RST_STREAM, as when a browser's user moves on."""
+        """Sends RST_STREAM, as a browser does when the user leaves the page."""
         self.reset = ErrorCodes.CANCEL
         self.peer.h2.reset_stream(self.number, self.reset)
         self.peer.flush()
 
     async def until(self, done: Callable[[Stream], bool]) -> None:
-        """Waits for what comes on this stream."""
+        """Waits until a condition of this stream holds."""
         await self.peer.until(lambda: done(self))
 
     async def response(self) -> Response | None:
-        """The whole response; None where the stream or the connection was given up before its end."""
+        """The complete response. None if the stream or the connection ended before."""
         await self.until(lambda stream: stream.over)
         if not self.ended or self.headers is None:
             return None
@@ -85,7 +85,7 @@ class Stream:
 
 
 class _Encoder(Encoder):
-    """Writes text as it is: to code what is long takes longer than all the rest of an exchange."""
+    """An HPACK encoder without Huffman coding, which would take most of the time of a long exchange."""
 
     def encode(self, headers: Iterable[Field], huffman: bool = False) -> bytes:
         return super().encode(headers, huffman)
@@ -98,7 +98,7 @@ class Peer(asyncio.Protocol):
         self.h2 = H2Connection(
             H2Configuration(
                 client_side=client, header_encoding=None, validate_outbound_headers=False,
-                # What Envoy sends to a client must be good HTTP/2; to an upstream it passes on a client's own oddities.
+                # Envoy's responses must be valid HTTP/2. Its requests may contain the client's invalid fields.
                 normalize_outbound_headers=False, validate_inbound_headers=client, normalize_inbound_headers=False,
             )
         )  # fmt: skip
@@ -155,20 +155,20 @@ class Peer(asyncio.Protocol):
             while not done():
                 self._news.clear()
                 await self._news.wait()
-        assert self.error is None, f"what came is no good HTTP/2: {self.error!r}"
+        assert self.error is None, f"invalid HTTP/2 was received: {self.error!r}"
 
 
 class Connection(Peer):
-    """A client's connection, for as many requests at once as it likes."""
+    """A client's connection with any number of concurrent requests."""
 
     def __init__(self):
         super().__init__(client=True)
         self.leaving = False
-        """Whether the server takes no more requests; those that it has may still be answered."""
+        """Whether the server accepts no more requests. It may still respond to earlier ones."""
         self._unread = b""
 
     def data_received(self, data: bytes) -> None:
-        # h2 would take nothing behind a GOAWAY, so that one is not given to it.
+        # h2 accepts nothing after a GOAWAY, so it does not get that frame.
         self._unread += data
         while len(self._unread) >= 9 and len(self._unread) >= (size := 9 + int.from_bytes(self._unread[:3])):
             frame, self._unread = self._unread[:size], self._unread[size:]
@@ -189,18 +189,18 @@ class Connection(Peer):
 
     @property
     def may_extend_connect(self) -> bool:
-        """Whether the server takes RFC 8441's CONNECT with a `:protocol`."""
+        """Whether the server accepts RFC 8441's CONNECT with a `:protocol`."""
         return self.h2.remote_settings.get(SettingCodes.ENABLE_CONNECT_PROTOCOL) == 1
 
     def request(self, headers: Iterable[Field], *, end: bool = True) -> Stream:
-        """Sends a request's fields, the pseudo-headers among them, and hands out its stream."""
+        """Sends a request's fields, including the pseudo-headers, and returns its stream."""
         number = self.h2.get_next_available_stream_id()
         stream = self.streams[number] = Stream(self, number)
         stream.send_headers(headers, end=end)
         return stream
 
     async def caught_up(self) -> None:
-        """Waits until the server has read all that was sent: it answers a PING in its turn."""
+        """Waits until the server has read all that was sent, which its response to a PING shows."""
         if self.closed:
             return
         before = self.pongs
@@ -237,7 +237,7 @@ class _Served(Peer):
 
 
 class Server:
-    """An upstream in the test's own process: a function of the test answers each request, headers first."""
+    """An upstream in the test's process. A function of the test responds to each request once its headers are there."""
 
     def __init__(self, answer: Callable[[Stream], Awaitable[None]]):
         self.answer = answer

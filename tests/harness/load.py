@@ -1,4 +1,4 @@
-"""Sends requests by the hundred thousand, with oha: many clients of one kind, or several kinds at once."""
+"""Sends many requests with oha, of one or several kinds at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OHA = TOOLS / "bin" / "oha"
 
 @dataclasses.dataclass(frozen=True)
 class Load:
-    """Requests that are all alike, but for their path where there are several."""
+    """Requests of one kind. They differ only in their paths, if there are several."""
 
     requests: int
     connections: int
@@ -25,7 +25,7 @@ class Load:
     keep_alive: bool = True
 
     def command(self, port: int, paths: Path) -> list[str]:
-        """What sends them; the paths are left in a file, of which oha takes one by chance for each request."""
+        """The command that sends the requests. oha chooses a random path from the file for each request."""
         paths.write_text("".join(f"http://127.0.0.1:{port}{path}\n" for path in self.paths))
         counts = ["-n", str(self.requests), "-c", str(self.connections), "-m", self.method]
         headers = [part for name, value in self.headers for part in ("-H", f"{name}: {value}")]
@@ -35,7 +35,7 @@ class Load:
 
 
 def send(loads: Iterable[Load], port: int, folder: Path) -> list[dict[str, int]]:
-    """Sends them all at once; gives for each how many answers had which status, or which error there was."""
+    """Sends all loads at the same time. Returns for each the numbers of responses by status, and of errors by kind."""
     running = [
         subprocess.Popen(load.command(port, folder / f"paths-{i}"), stdout=subprocess.PIPE, text=True)
         for i, load in enumerate(loads)

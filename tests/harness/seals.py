@@ -1,4 +1,4 @@
-"""Signs pins and tokens as docs/pins.md says, with nothing of the filter's."""
+"""Signs pins and tokens by docs/pins.md, without any code of the filter."""
 
 import base64
 import hashlib
@@ -6,7 +6,7 @@ import hmac
 
 
 def sealed(kind: str, key: bytes, key_id: str, app: str, value: str) -> str:
-    """A pin (`v1~ISSUED~EPOCH~SLOT`) or a token (`v1~EXPIRES`) with its seal."""
+    """A signed pin (of `v1~ISSUED~EPOCH~SLOT`) or token (of `v1~EXPIRES`)."""
     prefix, mark = {"pin": ("pinion1", ""), "token": ("pinion1-override", "~override")}[kind]
     message = "|".join([prefix, app, *value.split("~"), key_id])
     mac = hmac.new(key, message.encode(), hashlib.sha256).digest()[:16]

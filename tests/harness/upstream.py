@@ -1,10 +1,10 @@
-"""An upstream: an HTTP server that answers with what reached it, as JSON.
+"""An upstream: an HTTP server that returns the received request as JSON.
 
     python -m harness.upstream NAME [PORT]
 
-It prints its port once it listens. The request header `x-test-answer`, a JSON list of pairs, adds header lines to the
-answer. `/__seen` lists the requests that came before, with the time of each, and forgets them. After
-`/__fail?status=503` every answer has that status, until `/__fail?status=0`.
+The server prints its port when it listens. The request header `x-test-answer`, a JSON list of pairs, adds header lines
+to the response. `/__seen` returns the requests since its last call, with their times. After `/__fail?status=503` all
+responses have that status, until `/__fail?status=0`.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ ROOT = Path(__file__).resolve().parents[2]
 SEEN: deque[dict] = deque(maxlen=10_000)
 CONTROL = "/__"
 LONGEST_HEAD = 256 * 1024
-"""Above what any Envoy of the tests lets through, so that it is never the upstream that refuses."""
+"""More than any Envoy of the tests lets through, so that the upstream never refuses a request."""
 
 
-class Mood:
-    """How the answers are now."""
+class Responses:
+    """The status of all responses."""
 
     status = 200
 
@@ -75,7 +75,7 @@ class Server(asyncio.Protocol):
             "path": self.request.target.decode("latin-1"),
             "headers": headers,
         }
-        status = Mood.status
+        status = Responses.status
         if said["path"].startswith(CONTROL):
             status, said = 200, control(said["path"])
         else:
@@ -84,15 +84,15 @@ class Server(asyncio.Protocol):
         lines = [("content-type", "application/json"), ("content-length", str(len(body))), *json.loads(told)]
         encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in lines]
         head = self.h11.send(h11.Response(status_code=status, headers=encoded))
-        # After HEAD there is nothing to send behind the head.
+        # A response to HEAD has no body.
         rest = b"" if self.request.method == b"HEAD" else self.h11.send(h11.Data(data=body))
         self.transport.write(head + rest + self.h11.send(h11.EndOfMessage()))
 
 
 def control(path: str) -> list[dict]:
-    """What a test tells the upstream itself."""
+    """Executes a command of a test, and returns its result."""
     if path.startswith(f"{CONTROL}fail?status="):
-        Mood.status = int(path.partition("=")[2]) or 200
+        Responses.status = int(path.partition("=")[2]) or 200
         return []
     seen = [*SEEN]
     SEEN.clear()
@@ -100,7 +100,7 @@ def control(path: str) -> list[dict]:
 
 
 class Upstream:
-    """An upstream in a process of its own, ended with the block."""
+    """An upstream in its own process, which ends with the block."""
 
     def __init__(self, version: str, port: int = 0):
         self.version = version
@@ -116,14 +116,14 @@ class Upstream:
         return self
 
     def seen(self) -> list[dict]:
-        """The requests that came since this was asked last: method, path, headers, and when, in Unix seconds."""
-        return self._told("seen")
+        """The requests since the last call: method, path, headers, and the time in Unix seconds."""
+        return self._control("seen")
 
     def fail(self, status: int) -> None:
-        """Has it answer with that status from now on; 0 ends it."""
-        self._told(f"fail?status={status}")
+        """Sets the status of all responses from now on. 0 resets it."""
+        self._control(f"fail?status={status}")
 
-    def _told(self, what: str) -> list[dict]:
+    def _control(self, what: str) -> list[dict]:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{CONTROL}{what}", timeout=10) as response:
             return json.load(response)
 

@@ -1,4 +1,4 @@
-"""WebSockets as far as a proxy cares: an upgrade, and then bytes both ways."""
+"""WebSockets as a proxy sees them: an upgrade, and then bytes in both directions."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from .http2 import Connection, Stream
 
 
 class EchoServer:
-    """Takes an upgrade and sends every byte back."""
+    """Accepts upgrades and sends all bytes back."""
 
     def __init__(self):
         self.heads: list[bytes] = []
-        """The requests that came."""
+        """The heads of the received requests."""
 
     async def __aenter__(self) -> EchoServer:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -33,12 +33,12 @@ class EchoServer:
 
 
 class WebSocket:
-    """A connection that was upgraded over HTTP/1.1."""
+    """A connection that was upgraded with HTTP/1.1."""
 
     def __init__(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter):
         rows = [row.split(": ", 1) for row in head.decode("latin-1").split("\r\n")[1:-2]]
         self.headers: list[Header] = [(name, value) for name, value in rows]
-        """Those of the server's answer."""
+        """The headers of the server's response."""
         self._reader = reader
         self._writer = writer
 
@@ -52,7 +52,7 @@ class WebSocket:
         return cls(head, reader, writer)
 
     async def echoes(self, data: bytes) -> bool:
-        """Whether these bytes come back."""
+        """Whether the server sends these bytes back."""
         self._writer.write(data)
         return await asyncio.wait_for(self._reader.readexactly(len(data)), TIMEOUT) == data
 
@@ -61,11 +61,11 @@ class WebSocket:
 
 
 class Http2WebSocket:
-    """A stream of HTTP/2 that was given over to one (RFC 8441), on a connection of its own."""
+    """A WebSocket on a stream of HTTP/2 (RFC 8441), with its own connection."""
 
     def __init__(self, connection: Connection, stream: Stream):
         self.headers: list[Header] = stream.headers
-        """Those of the server's answer."""
+        """The headers of the server's response."""
         self._connection = connection
         self._stream = stream
 
@@ -81,7 +81,7 @@ class Http2WebSocket:
         return cls(connection, stream)
 
     async def echoes(self, data: bytes) -> bool:
-        """Whether these bytes come back."""
+        """Whether the server sends these bytes back."""
         before = len(self._stream.body)
         self._stream.send(data)
         await self._stream.until(lambda stream: len(stream.body) >= before + len(data) or stream.over)

@@ -1,9 +1,9 @@
-"""An app of a pod: the project's upstream, which can also fail, and can call another service first.
+"""A pod's app: the upstream of the tests, which can also fail and call another service.
 
     python app.py NAME [ADDRESS PORT SERVICE]
 
-`/status/503` is answered with that status. With a service to call, each request is sent on through the sidecar that
-listens at that address, with every header that came; the answer then tells what the service said, as `next`.
+The response to `/status/503` has that status. With a service to call, the app sends each request on through the sidecar
+at that address, with all headers of the request. Its response then contains the service's response as `next`.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class App(Server):
 
 
 class Pod(Upstream):
-    """An app in a process of its own, ended with the block."""
+    """An app in its own process, which ends with the block."""
 
     def __init__(self, name: str, called: tuple[str, int, str] | None = None):
         super().__init__(name)

@@ -1,4 +1,4 @@
-"""Runs `wasmplugin/` under the real istiod: on the Envoy that this Istio carries, and on the newest one."""
+"""Fixtures that run `wasmplugin/` under the real istiod, on the Envoy release of this Istio and on the newest one."""
 
 import sys
 from pathlib import Path
@@ -14,18 +14,18 @@ from mesh import Mesh  # noqa: E402
 RELEASES = ["1.37.0", envoy.NEWEST]
 
 ROWS: list[dict] = []
-"""What the table at the end is made of."""
+"""The rows of the table that is printed at the end."""
 
 
 @pytest.fixture(scope="session", params=RELEASES)
 def binary(request) -> Path:
-    """An Envoy binary; each test that asks for it runs on both."""
+    """An Envoy binary. Each test that uses it runs on both releases."""
     return envoy.installed(request.param)
 
 
 @pytest.fixture
 def mesh(request, binary):
-    """Runs an overlay until the test ends. If the test fails, each log is shown."""
+    """Runs an overlay until the test ends. If the test fails, all logs are shown."""
     running: list[Mesh] = []
     request.node.running = running
 
@@ -40,7 +40,7 @@ def mesh(request, binary):
 
 @pytest.fixture
 def row(request, binary):
-    """Notes what a walkthrough showed; it is in the table only if the test passes."""
+    """Adds the result of a walkthrough to the table if the test passes."""
     noted = {"envoy": envoy.release(binary)}
     request.node.noted = noted
     return noted.update

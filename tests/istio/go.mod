@@ -1,4 +1,4 @@
-// Istio 1.29.2: the control plane and the linter that the manifests are tested with; Prometheus for dashboard and alerts.
+// Istio 1.29.2: the control plane and the linter for the manifests. Prometheus for the dashboard and the alerts.
 module pinion.dev/tests/istio
 
 go 1.25.9

@@ -1,4 +1,4 @@
-"""The real istiod, over a folder in place of Kubernetes."""
+"""The real istiod, which reads a folder in place of Kubernetes."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ import yaml
 from harness.envoy import ROOT, TOOLS, EnvoyFailed, end, free_port
 
 WAIT_SECONDS = 90
-"""How long istiod and a proxy may take to follow, on a busy machine."""
+"""The most time that istiod and a proxy take to apply a change, on a busy machine."""
 
 VALUES = yaml.safe_load((ROOT / "wasmplugin" / "mesh.values.yaml").read_text())["meshConfig"]
 
 
 @functools.cache
 def release() -> str:
-    """The version of Istio that is run."""
+    """The version of Istio."""
     said = subprocess.run(
         [TOOLS / "bin" / "istioctl", "version", "--remote=false", "--output", "json"],
         capture_output=True,
@@ -38,9 +38,9 @@ def release() -> str:
 
 
 class Istiod:
-    """pilot-discovery with a folder in place of Kubernetes, ended with the block.
+    """pilot-discovery with a folder in place of Kubernetes. It ends with the block.
 
-    The folder is empty at first: of services that are there before it listens for changes, it may never hear.
+    The folder is empty at the start, because pilot-discovery may miss services that exist before it watches the folder.
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Istiod:
         self.process: subprocess.Popen | None = None
 
     def __enter__(self) -> Istiod:
-        # Its own defaults for logs and metrics would ask for filters that only Istio's build of Envoy has.
+        # Istio's defaults for logs and metrics need filters that only Istio's build of Envoy has.
         mesh = {**VALUES, "enableAutoMtls": False, "defaultProviders": {}}
         (self.home / "mesh.yaml").write_text(yaml.safe_dump(mesh))
         addresses = {"grpc": self.port, "http": free_port(), "monitoring": self.monitoring}
@@ -72,7 +72,7 @@ class Istiod:
         with self.log_file.open("w") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.home, env=environment)
         try:
-            # It listens once its caches are filled. /ready waits for webhooks, which only Kubernetes would call.
+            # istiod listens once its caches are filled. /ready waits for webhooks, which only Kubernetes calls.
             wait_until(lambda: listens(self.port), lambda: f"istiod is not there:\n{self.log()}", alive=self.process)
         except BaseException:
             self.__exit__()
@@ -80,7 +80,7 @@ class Istiod:
         return self
 
     def apply(self, documents: Iterable[dict]) -> None:
-        """Replaces all that it serves, by moving a file into the folder that it watches."""
+        """Replaces the whole configuration, by moving a file into the watched folder."""
         fresh = self.home / "all.new"
         fresh.write_text(yaml.safe_dump_all(documents))
         fresh.rename(self.config / "all.yaml")
@@ -91,7 +91,7 @@ class Istiod:
 
     def log(self) -> str:
         said = self.log_file.read_text(errors="replace") if self.log_file.exists() else self.final_log
-        # Without its settings, which it lists first.
+        # Without the settings, which istiod logs first.
         return said[max(0, said.find("initializing mesh networks")) :]
 
     def __exit__(self, *_) -> None:
@@ -101,7 +101,7 @@ class Istiod:
 
 
 async def until(done: Callable[[], Awaitable[object]], otherwise: Callable[[], str]) -> None:
-    """Waits until something is so."""
+    """Waits until a condition holds."""
     end = time.monotonic() + WAIT_SECONDS
     while not await done():
         if time.monotonic() > end:
@@ -112,7 +112,7 @@ async def until(done: Callable[[], Awaitable[object]], otherwise: Callable[[], s
 def wait_until(
     done: Callable[[], object], otherwise: Callable[[], str], *, alive: subprocess.Popen | None = None
 ) -> None:
-    """Waits until something is so; nothing is said about how long that takes."""
+    """Waits until a condition holds. The time that it takes is not checked."""
     end = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < end and (alive is None or alive.poll() is None):
         try:

@@ -1,15 +1,15 @@
 """The manifests of `wasmplugin/` for one machine without Kubernetes.
 
-WasmPlugin, VirtualService, DestinationRule, EnvoyFilter and Telemetry go to istiod as they are, but for places that no
-machine could share: what is replaced is listed here, and nothing else is.
+WasmPlugin, VirtualService, DestinationRule, EnvoyFilter and Telemetry go to istiod unchanged, except for addresses. Only
+these parts are replaced:
 
-- A WasmPlugin's `url` is the module that was built, its `sha256` that module's.
-- A Gateway's port is a free one of 127.0.0.1.
-- A RequestAuthentication's `jwksUri` is a key of this test, in line.
-- A Service is a ServiceEntry whose endpoints are the sidecars of the Deployments that it selects, on 127.0.0.1.
-- A Deployment is a process of `app`, with a sidecar whose listeners a Sidecar resource puts on 127.0.0.1. As nothing
-  redirects connections, an app calls at its sidecar: at the service's port, and at a loopback address that no other
-  pod has.
+- The `url` of a WasmPlugin becomes the built module, and `sha256` its checksum.
+- The port of a Gateway becomes a free port of 127.0.0.1.
+- The `jwksUri` of a RequestAuthentication becomes an inline key of the tests.
+- A Service becomes a ServiceEntry whose endpoints are the sidecars of the Deployments that it selects, on 127.0.0.1.
+- A Deployment becomes a process of `app`, with a sidecar whose listeners a Sidecar resource binds to 127.0.0.1. Nothing
+  redirects connections, so an app sends its calls to its sidecar: to the service's port, at a loopback address that no
+  other pod has.
 - ConfigMaps are left out.
 """
 
@@ -36,11 +36,11 @@ PLAIN = {
     "metadata": {"name": "default", "namespace": "istio-system"},
     "spec": {"mtls": {"mode": "DISABLE"}},
 }
-"""No proxy has a certificate here."""
+"""The proxies have no certificates."""
 
 
 def overlay(name: str) -> list[dict]:
-    """What `kubectl apply -k wasmplugin/NAME` would apply."""
+    """The resources that `kubectl apply -k wasmplugin/NAME` applies."""
     said = subprocess.run(
         [TOOLS / "bin" / "kustomize", "build", ROOT / "wasmplugin" / name], capture_output=True, text=True, check=True
     )
@@ -48,7 +48,7 @@ def overlay(name: str) -> list[dict]:
 
 
 def both(documents: list[dict], others: list[dict]) -> list[dict]:
-    """Two overlays behind one gateway: what they share is there once, and its plugin has the apps of both."""
+    """Two overlays behind one gateway. Shared resources are there once, and the edge plugin has the apps of both."""
 
     def name(document: dict) -> tuple[str, str, str]:
         return document["kind"], document["metadata"]["namespace"], document["metadata"]["name"]
@@ -60,7 +60,7 @@ def both(documents: list[dict], others: list[dict]) -> list[dict]:
 
 
 def find(documents: list[dict], kind: str, name: str) -> dict:
-    """The resource of a kind and name; a change of it is a change of what it was found in."""
+    """The resource of a kind and name. It is not a copy, so a change of it changes the documents."""
     found = [each for each in documents if each["kind"] == kind and each["metadata"]["name"] == name]
     assert len(found) == 1, f"{kind} {name}: {len(found)} of them"
     return found[0]
@@ -74,16 +74,16 @@ class Pod:
     namespace: str
     labels: dict[str, str]
     port: int
-    """What the sidecar listens at for the app."""
+    """The port at which the sidecar listens for the app."""
     calls: str | None
     """The service that the app calls."""
     address: str
-    """What the sidecar listens at for that service."""
+    """The address at which the sidecar listens for calls of that service."""
     app_port: int = 0
 
 
 class Cluster:
-    """Pods and ports that stay the same while the manifests change."""
+    """The pods and ports, which stay the same while the manifests change."""
 
     def __init__(self, documents: list[dict], calls: dict[str, str]):
         self.gateway_port = free_port()
@@ -92,7 +92,7 @@ class Cluster:
         self.pods = [pod(each, calls) for each in documents if each["kind"] == "Deployment"]
 
     def render(self, documents: list[dict], module: Path = MODULE) -> list[dict]:
-        """What istiod is given."""
+        """The resources for istiod."""
         self.module = module
         rendered = [PLAIN]
         for document in copy.deepcopy(documents):
@@ -166,7 +166,7 @@ def pod(deployment: dict, calls: dict[str, str]) -> Pod:
 
 
 def loopback() -> str:
-    """A loopback address that nobody else is likely to use, for ports that can't be chosen."""
+    """A loopback address that no other process is likely to use, for ports that cannot be chosen."""
     return f"127.{random.randint(1, 254)}.{random.randint(1, 254)}.{random.randint(1, 254)}"
 
 

@@ -1,4 +1,4 @@
-"""A mesh of one overlay: istiod, the Envoys that it configures, and the apps behind them."""
+"""A mesh of one overlay: istiod, the Envoys that it configures, and their apps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEY = "a key of the gateway's own environment"
 
 
 def bootstrap(kind: str, name: str, namespace: str, labels: dict[str, str], discovery: int) -> dict:
-    """A bootstrap as Istio's agent writes it, in what matters here: the node, ADS, and which stats there are."""
+    """The parts of the Istio agent's bootstrap that matter for the tests: the node, ADS and the stats."""
     tags = [{"tag_name": tag, "regex": rf"({tag}=\.=(.*?);\.;)"} for tag in VALUES["defaultConfig"]["extraStatTags"]]
     prefixes = ["reporter=", "component", "istio", "cluster_manager", "listener_manager", "server", "wasm"]
     source = {"resource_api_version": "V3", "ads": {}}
@@ -31,7 +31,7 @@ def bootstrap(kind: str, name: str, namespace: str, labels: dict[str, str], disc
     }
     return {
         "node": {
-            # An address that no endpoint has: istiod would take each pod for the first one of that address.
+            # The address must differ from those of endpoints, because istiod identifies pods by their addresses.
             "id": f"{kind}~192.0.2.1~{name}.{namespace}~{namespace}.svc.cluster.local",
             "cluster": f"{name}.{namespace}",
             "metadata": {
@@ -76,9 +76,9 @@ def bootstrap(kind: str, name: str, namespace: str, labels: dict[str, str], disc
 
 
 class Mesh:
-    """An overlay of `wasmplugin/`, running: istiod, the ingress gateway, and each pod with its sidecar.
+    """A running overlay of `wasmplugin/`: istiod, the ingress gateway, and all pods with their sidecars.
 
-    `beside` is another overlay on the same gateway. `calls` says which app calls which service, if any does.
+    `beside` is another overlay on the same gateway. `calls` maps apps to the services that they call.
     """
 
     def __init__(self, name: str, binary: Path, *, beside: str | None = None, calls: dict[str, str] | None = None):
@@ -109,7 +109,7 @@ class Mesh:
             pod.app_port, self.apps[pod.name] = app.port, app
         self.stack.enter_context(self.istiod)
         self.apply()
-        # Up to Envoy 1.37 a proxy may crash when its first Wasm filter comes after it has started (docs/operations.md).
+        # Up to Envoy 1.37 a running proxy may crash when it gets its first Wasm filter (docs/operations.md).
         log = self.istiod.log
         wait_until(lambda: "XDS: Pushing Services" in log(), lambda: f"nothing was read:\n{log()}")
         self.replace_gateway()
@@ -120,7 +120,7 @@ class Mesh:
             lambda: all(listens(port) for port in [self.port, *(pod.port for pod in self.cluster.pods)]),
             lambda: f"the proxies do not listen:\n{self.istiod.log()}",
         )
-        # A proxy that is served while istiod still reads may know a route before its cluster.
+        # A proxy that connects while istiod still reads may get a route before its cluster.
         wait_until(self._reaches_each_pod, lambda: f"the gateway lacks endpoints:\n{self.gateway.admin('/clusters')}")
 
     def _reaches_each_pod(self) -> bool:
@@ -131,7 +131,7 @@ class Mesh:
         )
 
     def replace_gateway(self, **environment: str) -> Envoy:
-        """Another pod of the ingress gateway; the one before must have ended."""
+        """Starts a new pod of the ingress gateway. The old one must have ended."""
         os.environ.pop("PINION_KEY_2", None)
         os.environ.update({"PINION_KEY": KEY, **environment})
         config = bootstrap("router", "gateway", "istio-system", {"istio": "ingressgateway"}, self.istiod.port)
@@ -142,7 +142,7 @@ class Mesh:
         return self.stack.enter_context(Envoy(config, binary=self.binary, **how))
 
     def apply(self, documents: list[dict] | None = None, module: Path = MODULE) -> None:
-        """Gives istiod these manifests in place of the ones before."""
+        """Replaces the manifests of istiod."""
         self.istiod.apply(self.cluster.render(self.documents if documents is None else documents, module))
 
     def logs(self) -> dict[str, str]:
@@ -156,7 +156,7 @@ class Mesh:
         self.stack.close()
 
     async def ask(self, path: str = "/", **how) -> Response:
-        """One request by a client that nobody has seen before."""
+        """Sends one request of a new client."""
         browser = self.browser()
         try:
             return await browser.request(path, **how)
@@ -164,11 +164,11 @@ class Mesh:
             await browser.close()
 
     def browser(self) -> Browser:
-        """A client that returns with the cookies it was given, and whose requests are counted."""
+        """A client that keeps its cookies, and whose requests are counted."""
         return Counted(self)
 
     async def visits(self, clients: int, times: int, path: str = "/", **how) -> list[list[str]]:
-        """Which pods served each of some clients that return."""
+        """The pods that served each of some returning clients."""
 
         async def one() -> list[str]:
             browser = self.browser()
@@ -191,13 +191,13 @@ class Counted(Browser):
 
 
 def served(response: Response) -> str:
-    """Which pod answered, by its own word."""
+    """The pod that served, by its response."""
     assert response.status == 200, f"status {response.status}: {response.body!r}"
     return response.echo().version
 
 
 def flips(visits: list[list[str]]) -> int:
-    """How often a client was served by another version than the time before."""
+    """The number of requests whose version differs from the client's previous request."""
     return sum(before != after for seen in visits for before, after in zip(seen, seen[1:]))
 
 
@@ -206,12 +206,12 @@ def per_1000(visits: list[list[str]]) -> int:
 
 
 def about(share: float, seen: int, count: int) -> bool:
-    """Whether a fair draw gives that: the share of the count, six standard deviations wide."""
+    """Whether a random draw gives this number: within six standard deviations of the expected one."""
     return abs(seen - share * count) <= 6 * (count * share * (1 - share)) ** 0.5
 
 
 def plugins(envoy: Envoy) -> dict[str, dict]:
-    """The WasmPlugins that a proxy was given over ECDS: name to the filter's configuration."""
+    """The WasmPlugins that a proxy got over ECDS: the filter's configuration by name."""
     dump = json.loads(envoy.admin("/config_dump?resource=ecds_filters"))
     found = [each["ecds_filter"] for each in dump.get("configs", [])]
     return {each["name"]: each["typed_config"]["config"] for each in found}

@@ -1,4 +1,4 @@
-"""Blue-green by host, swapped by an edit of the WasmPlugin that istiod pushes."""
+"""Blue-green by host. An edit of the WasmPlugin, which istiod pushes, swaps the versions."""
 
 import asyncio
 import hashlib
@@ -34,7 +34,7 @@ async def walk(running) -> int:
     before = [[served(await each.request(host="example.com")) for _ in range(3)] for each in clients]
     assert {version for seen in before for version in seen} == {"system-blue"}
 
-    # A refused one, as istiod pushes it: what was taken goes on serving.
+    # A refused configuration: the previous one still serves.
     app = running.find("WasmPlugin", "pinion-edge")["spec"]["pluginConfig"]["apps"][0]
     app["stable"] = "purple"
     running.apply()
@@ -62,7 +62,7 @@ async def said(running, message: str) -> bool:
 
 
 def test_the_run_is_real(mesh):
-    """The proxies hold what istiod made of the manifests, and a module with the manifests' checksum took it."""
+    """The proxies have istiod's configuration, and a module with the manifests' checksum has loaded it."""
     running = mesh("blue-green")
     rendered = running.cluster.render(running.documents)
     for envoy, name in [(running.gateway, "pinion-edge"), (running.sidecars["system-blue"], "pinion-workload")]:
@@ -80,7 +80,7 @@ def test_the_run_is_real(mesh):
     assert "xds-grpc" in json.dumps(server)
 
 
-def test_nobody_is_stamped_or_pinned_by_what_envoy_answers(mesh):
+def test_responses_that_envoy_makes_are_neither_stamped_nor_pinned(mesh):
     running = mesh("blue-green")
 
     async def walk() -> None:

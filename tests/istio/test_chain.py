@@ -1,4 +1,4 @@
-"""Several hops: what the edge decided holds in the mesh behind it."""
+"""A chain of services: the edge's decision holds at all hops."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""A dark version and its testers, and what Istio itself does to a pinned version: faults and a circuit breaker."""
+"""A dark version and its testers, and Istio's own faults and circuit breakers on a pinned version."""
 
 import asyncio
 import time
@@ -38,7 +38,7 @@ def test_dark_launch(mesh, row):
         stranger = token(b"a key that is another, of forty-four letters", groups=["group1"])
         forged = await running.ask(headers=stranger, **HOW)
         assert (forged.status, forged.get("x-app-version")) == (401, None)
-        # A user who is a tester for a while was and stays on v1 beside it.
+        # A user who was a tester for a while is still pinned to v1.
         browser = running.browser()
         seen = [served(await browser.request(headers=headers, **HOW)) for headers in ([], TESTER, [])]
         assert seen == ["shop-v1", "shop-v2", "shop-v1"]
@@ -54,14 +54,14 @@ def test_dark_launch(mesh, row):
     )
 
 
-def test_a_fault_hits_testers_alone(mesh, row):
+def test_a_fault_hits_only_testers(mesh, row):
     running = mesh("fault")
 
     async def walk() -> Counter[int]:
         assert Counter([(await running.ask(**HOW)).status for _ in range(200)]) == {200: 200}
         answers = [await running.ask(headers=TESTER, **HOW) for _ in range(400)]
         for each in answers:
-            # Envoy's own answer shows no version.
+            # Envoy's own response shows no version.
             assert each.get("x-app-version") == ("v2" if each.status == 200 else None)
             assert each.get("set-cookie") is None
         return Counter(each.status for each in answers)
@@ -92,12 +92,12 @@ def test_a_circuit_breaker_on_v2(mesh, row):
 
         async def ejected() -> bool:
             response = await running.ask("/status/503", headers=TESTER, **HOW)
-            # From the app it has the app's version; from Envoy, with nobody left to ask, none.
+            # A response of the app shows the app's version. A response of Envoy, without a healthy pod, shows none.
             assert response.status == 503
             return response.get("x-app-version") is None
 
         await until(ejected, lambda: running.gateway.admin("/clusters"))
-        # v2 is out for its testers, whatever they ask for, and v1's clients notice nothing.
+        # v2 is out for all requests of its testers, and v1's clients are not affected.
         refused = await running.ask(headers=TESTER, **HOW)
         assert (refused.status, refused.get("x-app-version"), refused.get("set-cookie")) == (503, None, None)
         assert Counter([served(await running.ask(**HOW)) for _ in range(100)]) == {"shop-v1": 100}

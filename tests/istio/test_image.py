@@ -1,6 +1,6 @@
-"""The image is what Istio takes: unpacked here, and fetched by the very code that a proxy's agent fetches with.
+"""Istio loads the image: the tests unpack it, and fetch it with the code of the Istio agent.
 
-And it is what docker, podman and buildah take: each of them that works on this machine loads it, and gives it back.
+docker, podman and buildah load the image too: each engine that works on this machine loads it and saves it again.
 """
 
 import gzip
@@ -26,7 +26,7 @@ def built(path, version="1.2.3"):
 
 @pytest.fixture
 def layout(tmp_path):
-    """The digest that was printed, and the unpacked image."""
+    """The printed digest and the unpacked image."""
     digest = built(tmp_path / "image.tar")
     with tarfile.open(tmp_path / "image.tar") as archive:
         archive.extractall(tmp_path / "layout", filter="data")
@@ -55,7 +55,7 @@ def test_every_digest_is_right_and_the_last_layer_is_a_gzip_tar_of_plugin_wasm(l
     with tarfile.open(fileobj=io.BytesIO(tar)) as layer:
         assert layer.getnames() == ["plugin.wasm"]
         assert checksum(layer.extractfile("plugin.wasm").read()) == checksum(MODULE.read_bytes())
-    # In docker's own form it is the same image, under a name that is of no registry.
+    # In docker's format it is the same image, with a name without a registry.
     [own] = json.loads((folder / "manifest.json").read_text())
     paths = [
         f"blobs/sha256/{each['digest'].removeprefix('sha256:')}" for each in (manifest["config"], manifest["layers"][0])
@@ -63,12 +63,12 @@ def test_every_digest_is_right_and_the_last_layer_is_a_gzip_tar_of_plugin_wasm(l
     assert own == {"Config": paths[0], "RepoTags": ["localhost/pinion:1.2.3"], "Layers": [paths[1]]}
 
 
-def test_it_is_the_same_wherever_it_is_built(layout, tmp_path):
+def test_the_image_is_reproducible(layout, tmp_path):
     assert built(tmp_path / "again.tar") == layout[0]
     assert built(tmp_path / "other.tar", "1.2.4") != layout[0]
 
 
-def test_istio_fetches_it_by_its_digest(layout):
+def test_istio_fetches_the_image_by_its_digest(layout):
     digest, folder = layout
 
     def fetched(checksum: str) -> subprocess.CompletedProcess:
@@ -82,7 +82,7 @@ def test_istio_fetches_it_by_its_digest(layout):
     assert wrong.returncode != 0 and "does not match" in wrong.stderr
 
 
-# A version of its own: nothing that is on the machine has that name.
+# No other image on the machine has this version.
 TRIED = "0.0.0-test"
 NAME = f"localhost/pinion:{TRIED}"
 
@@ -94,14 +94,14 @@ SAVE = {
 
 
 def load(archive: Path, path: Path, **environment: str) -> subprocess.CompletedProcess:
-    """`make image`, with nothing but the commands in that folder."""
+    """Runs the last step of `make image`, with only the commands of a folder on the PATH."""
     command = [shutil.which("bash"), ROOT / "tools" / "load-image.sh", archive]
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment, "PATH": str(path)})
 
 
 @pytest.fixture
 def alone(tmp_path):
-    """A folder of commands, and how to put some there."""
+    """A function that adds a command to a folder and returns the folder."""
     folder = tmp_path / "bin"
     folder.mkdir()
 
@@ -114,11 +114,11 @@ def alone(tmp_path):
 
 
 @pytest.mark.parametrize("engine", SAVE)
-def test_an_engine_loads_it_and_gives_the_module_back(engine, alone, tmp_path):
+def test_an_engine_loads_the_image_and_saves_the_same_module(engine, alone, tmp_path):
     (tmp_path / "storage.conf").write_text(
         f'[storage]\ndriver = "vfs"\nrunroot = "{tmp_path}/run"\ngraphroot = "{tmp_path}/graph"\n'
     )
-    # Of podman and buildah, nothing stays on the machine.
+    # podman and buildah store nothing on the machine outside of the test's folder.
     environment = {**os.environ, "CONTAINERS_STORAGE_CONF": str(tmp_path / "storage.conf")}
     if not (binary := shutil.which(engine)):
         pytest.skip(f"{engine} is not on this machine")
@@ -137,7 +137,7 @@ def test_an_engine_loads_it_and_gives_the_module_back(engine, alone, tmp_path):
 
 
 def modules(archive: Path) -> list[bytes]:
-    """What is called plugin.wasm in the layers of an image, in whatever form it was saved."""
+    """The files plugin.wasm in the layers of a saved image, in any format."""
     found = []
     with tarfile.open(archive) as outer:
         for entry in filter(tarfile.TarInfo.isfile, outer):
@@ -152,7 +152,7 @@ def modules(archive: Path) -> list[bytes]:
 FAILS, TAKES, REFUSES = "exit 1", 'echo "$0 $@"', '[[ $1 == info ]] || { echo "no such file" >&2; exit 3; }'
 
 
-def test_a_client_whose_engine_does_not_run_is_passed_over(alone):
+def test_an_engine_that_does_not_run_is_skipped(alone):
     alone("docker", FAILS)
     folder = alone("buildah", TAKES)
     said = load(Path("image.tar"), folder)
@@ -163,13 +163,13 @@ def test_a_client_whose_engine_does_not_run_is_passed_over(alone):
     )
 
 
-def test_without_an_engine_the_archive_is_enough(alone):
+def test_a_missing_engine_is_no_error(alone):
     said = load(Path("image.tar"), alone("docker", FAILS))
     assert (said.returncode, said.stderr) == (0, "")
     assert said.stdout.startswith("image.tar: not loaded") and said.stdout.count("\n") == 1
 
 
-def test_an_engine_that_refuses_the_archive_is_an_error(alone):
+def test_an_archive_that_an_engine_refuses_is_an_error(alone):
     alone("docker", REFUSES)
     said = load(Path("image.tar"), alone("podman", TAKES))
     assert (said.returncode, said.stdout) == (1, "")

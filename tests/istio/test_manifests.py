@@ -1,4 +1,4 @@
-"""Every manifest passes Istio's own checks, of the version that it is run with."""
+"""All manifests pass the checks of Istio."""
 
 import os
 import re
@@ -26,7 +26,7 @@ IMAGE = "oci://example.com/pinion:0.1.0"
 
 @pytest.fixture(scope="session")
 def rendered(tmp_path_factory) -> Path:
-    """What `make manifests` leaves for an image, as an overlay's user would apply it."""
+    """The output of `make manifests` for an image."""
     copy = tmp_path_factory.mktemp("manifests")
     environment = {**os.environ, "URL": IMAGE, "SHA256": "0" * 64}
     subprocess.run(["make", "manifests"], cwd=ROOT, env=environment, check=True, capture_output=True)
@@ -41,19 +41,19 @@ def istioctl(*arguments: object) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_it_passes_istioctl(rendered, name):
+def test_an_overlay_passes_istioctl(rendered, name):
     path = rendered / f"{name}.yaml"
     validated = istioctl("validate", "-f", path)
     assert validated.returncode == 0, validated.stderr
     warnings = re.findall(r"^\s+\* (.*)", validated.stdout + validated.stderr, re.MULTILINE)
-    # Of every EnvoyFilter it says that it depends on internals.
+    # istioctl warns of every EnvoyFilter that it depends on internals.
     assert all(each.startswith("EnvoyFilter/") for each in warnings), warnings
     analyzed = istioctl("analyze", "--use-kube=false", "--failure-threshold", "Info", path)
     assert analyzed.returncode == 0, analyzed.stdout + analyzed.stderr
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_it_is_whole_current_and_in_the_safe_order(rendered, name):
+def test_an_overlay_is_complete_current_and_in_the_safe_order(rendered, name):
     documents = list(yaml.safe_load_all((rendered / f"{name}.yaml").read_text()))
     assert {each["apiVersion"] for each in documents} <= CURRENT
     steps = [each["metadata"]["labels"]["step"] for each in documents]
@@ -70,7 +70,7 @@ def test_it_is_whole_current_and_in_the_safe_order(rendered, name):
     names = {each["name"] for each in app["versions"]}
     subsets = local.find(documents, "DestinationRule", app["name"])["spec"]["subsets"]
     assert {each["name"] for each in subsets} == names
-    # Each version but the stable one has a route, and the last of a path is the stable one's, without the header.
+    # Each version except the stable one has a route. The last route of a path is the stable one's, without a header.
     routes = local.find(documents, "VirtualService", app["name"])["spec"]["http"]
     wanted = [
         match["headers"]["x-app-version"]["exact"]

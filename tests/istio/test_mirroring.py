@@ -1,4 +1,4 @@
-"""Copies: sent and forgotten, marked by the EnvoyFilter, told apart by the app and in the logs."""
+"""Mirrored requests: marked by the EnvoyFilter, and recognized by the app and in the access logs."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ REQUESTS = 50
 
 
 def logged(envoy) -> list[dict]:
-    """The lines of its access log."""
+    """The lines of a proxy's access log."""
     return [json.loads(line) for line in envoy.log().splitlines() if line.startswith("{")]
 
 
@@ -20,13 +20,13 @@ def test_mirroring(mesh, row):
 
     async def walk() -> None:
         how = {"host": "mirroring.example.com"}
-        # A client's own mark is taken away at the edge.
+        # The edge removes a client's own mark.
         headers = [("x-pinion-mirror", "true"), ("x-mirrored", "true")]
         for i in range(REQUESTS):
             response = await running.ask(f"/mirroring/{i}", headers=headers if i % 2 else [], **how)
             assert served(response) == "mirroring-v1" and response.get("x-app-version") == "v1"
             assert not response.echo().all("x-mirrored") and not response.echo().all("x-pinion-mirror")
-        # Outside of /mirroring nobody gets a copy, nor an answer.
+        # Requests outside of /mirroring are neither mirrored nor served.
         assert (await running.ask("/other", **how)).status == 404
 
         async def arrived() -> bool:
@@ -36,7 +36,7 @@ def test_mirroring(mesh, row):
 
         await until(arrived, lambda: f"{len(copies)} copies came")
 
-        # One answer, one copy; the copy's failure is nobody's.
+        # One response and one copy. A failure of the copy does not reach the client.
         await asyncio.to_thread(running.apps["mirroring-v2"].__exit__)
         for i in range(5):
             assert served(await running.ask(f"/mirroring/down/{i}", **how)) == "mirroring-v1"
@@ -50,7 +50,7 @@ def test_mirroring(mesh, row):
         assert headers["x-app-version"] == "v1"
     assert not [each for each in live if "x-mirrored" in dict(map(tuple, each["headers"]))]
 
-    # The logs tell them apart, and a copy has the id of its original. They are written from time to time.
+    # The access logs mark copies, and a copy has the request id of its original. Envoy flushes the logs periodically.
     def ids(version: str) -> dict[str, str | None]:
         lines = logged(running.sidecars[f"mirroring-{version}"])
         return {line["request_id"]: line["mirrored"] for line in lines}

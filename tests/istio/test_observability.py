@@ -1,4 +1,4 @@
-"""Dashboard and alerts name nothing that a real mesh does not have."""
+"""All metrics and labels of the dashboard and the alerts exist in a real mesh."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from mesh import KEY, Mesh, served
 
 FOLDER = ROOT / "wasmplugin" / "observability"
 TARGET = {"instance", "istio"}
-"""The labels that Prometheus itself gives to what it scrapes."""
+"""The labels that Prometheus adds to scraped metrics."""
 
 
 def alerts() -> dict:
@@ -36,7 +36,7 @@ def queries() -> list[str]:
 
 
 def named(query: str) -> tuple[set[str], set[str], set[tuple[str, str]]]:
-    """The metrics, the labels, and the values of labels that a query names."""
+    """The metrics, labels and label values in a query."""
     metrics = set(re.findall(r"\b(?:pinion|envoy|pilot|istio)_\w+", query))
     labels = {each for group in re.findall(r"\b(?:by|on|ignoring) \(([^)]*)\)", query) for each in group.split(", ")}
     labels |= set(re.findall(r"label_values\(\w+, (\w+)\)", query))
@@ -51,7 +51,7 @@ def scraped(*pages: str) -> tuple[set[str], set[str], set[tuple[str, str]]]:
     return {re.match(r"\w+", line)[0] for line in lines}, {name for name, _ in pairs}, pairs
 
 
-def test_prometheus_takes_every_query():
+def test_prometheus_accepts_every_query():
     values = {"$__rate_interval": "5m", "$app": ".*"}
     plain = [each for each in queries() if "label_values" not in each]
     filled = [re.sub(r"\$\w+", lambda found: values[found[0]], each) for each in plain]
@@ -65,13 +65,13 @@ def test_alerts_fire_when_they_should():
     cases = Path(__file__).parent / "alerts.test.yaml"
     said = subprocess.run([TOOLS / "bin" / "promtool", "test", "rules", cases], capture_output=True, text=True)
     assert said.returncode == 0, said.stdout + said.stderr
-    # Each of them is made to fire there.
+    # The rule tests make each alert fire.
     fired = set(re.findall(r'alertname="(\w+)"', cases.read_text()))
     assert fired == {rule["alert"] for group in alerts()["groups"] for rule in group["rules"]}
 
 
 class Walk:
-    """Steps on a mesh of `mirroring` that make each thing happen that is counted."""
+    """Steps on a mesh of `mirroring` that increase each counter."""
 
     def __init__(self, mesh: Mesh):
         self.mesh = mesh
@@ -90,7 +90,7 @@ class Walk:
         return name in self.mesh.gateway.admin("/stats/prometheus")
 
     async def version_is_ejected(self) -> None:
-        """v2 fails its testers, until the gateway ejects it."""
+        """v2 fails for its testers until the gateway ejects it."""
         self.mesh.apply()
 
         async def ejected() -> bool:
@@ -100,7 +100,7 @@ class Walk:
         await until(ejected, self.mesh.gateway.log)
 
     async def route_lags(self) -> None:
-        """v2 is decided, and v1 serves."""
+        """The decision is v2, but v1 serves."""
         service = self.mesh.find("VirtualService", "mirroring")["spec"]
         service["http"] = [each for each in service["http"] if each["name"] != "v2"]
         self.mesh.apply()
@@ -154,7 +154,7 @@ def test_every_metric_and_label_is_in_a_real_scrape(mesh):
         assert wanted[0] <= metrics, (query, wanted[0] - metrics)
         assert wanted[1] <= labels | TARGET, (query, wanted[1] - labels)
         assert {pair for pair in wanted[2] if pair[0] not in TARGET} <= pairs, (query, wanted[2])
-    # The other way round: nothing that the filter counts is left out, neither here nor there.
+    # Conversely, docs/operations.md and the dashboard name every metric of the filter.
     ours = {name for name in metrics if name.startswith("pinion_")}
     assert ours == set(re.findall(r"^\| `(pinion_\w+)` ", (ROOT / "docs" / "operations.md").read_text(), re.MULTILINE))
     assert ours <= {name for query in panels() for name in named(query)[0]}

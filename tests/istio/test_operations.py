@@ -1,4 +1,4 @@
-"""What docs/operations.md says of a running mesh."""
+"""The procedures of docs/operations.md on a running mesh."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ def edge(running: Mesh) -> dict:
     return running.find("WasmPlugin", "pinion-edge")["spec"]["pluginConfig"]
 
 
-def test_a_refused_configuration_survives_on_old_pods_and_breaks_the_next(mesh):
+def test_a_refused_configuration_does_not_affect_running_pods_but_breaks_new_ones(mesh):
     running = mesh("blue-green")
     app = edge(running)["apps"][0]
     app["stable"] = "purple"
@@ -44,14 +44,14 @@ def test_the_kill_switch_leaves_routing_to_the_virtual_service(mesh):
     running.apply()
 
     async def off() -> bool:
-        # The header is still nobody's but ours.
+        # Clients still cannot set the route header.
         response = await running.ask(host="test.example.com", headers=[("x-app-version", "green")])
         return served(response) == "system-blue" and response.get("set-cookie") is None
 
     asyncio.run(until(off, running.gateway.log))
 
 
-def test_a_key_is_rotated_and_every_client_keeps_its_place(mesh):
+def test_a_key_rotation_changes_no_client_s_slot(mesh):
     running = mesh("canary")
     how = {"host": "shop.example.com"}
     old, new = {"id": "k1", "env": "PINION_KEY"}, {"id": "k2", "env": "PINION_KEY_2"}
@@ -80,9 +80,9 @@ def test_a_key_is_rotated_and_every_client_keeps_its_place(mesh):
     assert not rejected
 
 
-def test_another_module_and_the_one_before_lose_no_request(mesh, tmp_path):
+def test_an_upgrade_and_a_rollback_of_the_module_lose_no_request(mesh, tmp_path):
     running = mesh("blue-green")
-    # The same code with a section that means nothing: another module to Envoy.
+    # The same code with a custom section, which Envoy treats as another module.
     name = b"release"
     section = bytes([len(name)]) + name
     other = tmp_path / "pinion.wasm"
@@ -115,7 +115,7 @@ def test_another_module_and_the_one_before_lose_no_request(mesh, tmp_path):
 
 
 def test_the_first_plugin_of_a_running_gateway():
-    """On the newest Envoy. Up to 1.37 the proxy may crash here, and its container is started anew."""
+    """Runs on the newest Envoy. Up to 1.37 the proxy may crash here, and Kubernetes restarts its container."""
     running = Mesh("blue-green", envoy.installed(envoy.NEWEST))
     everything = list(running.documents)
     running.documents = [each for each in everything if each["kind"] != "WasmPlugin"]
@@ -134,7 +134,7 @@ def test_the_first_plugin_of_a_running_gateway():
 
 
 def test_from_the_weights_of_a_virtual_service_and_back():
-    """On the newest Envoy, as the plugin comes to a running gateway."""
+    """Runs on the newest Envoy, because a running gateway gets its first plugin."""
     running = Mesh("canary", envoy.installed(envoy.NEWEST))
     how = {"host": "shop.example.com"}
     pinned = list(running.documents)
@@ -142,7 +142,7 @@ def test_from_the_weights_of_a_virtual_service_and_back():
     service = running.find("VirtualService", "shop")["spec"]
     matching, last = service["http"]
     [stable], [other] = last["route"], matching["route"]
-    # Of both versions: a client of the stable one would meet the weights otherwise.
+    # Both versions have routes. Otherwise the weights would apply to clients of the stable version.
     named = [matching, {**last, "name": "stable", "match": [{"headers": {"x-app-version": {"exact": "v1"}}}]}]
     weighted = {"name": "weighted", "route": [{**stable, "weight": 25}, {**other, "weight": 75}]}
 
@@ -156,7 +156,7 @@ def test_from_the_weights_of_a_virtual_service_and_back():
             await browser.close()
 
         async def anew(client) -> str:
-            # A connection that was open before a plugin came stays without it until it is drained.
+            # A connection that is older than the plugin does not use it until the connection is drained.
             await client.close()
             return served(await client.request(**how))
 
@@ -182,7 +182,7 @@ def test_from_the_weights_of_a_virtual_service_and_back():
         before = await places(3)
         await apply(pinned, [matching, last])
         assert all(len(each) == 1 for each in before) and await places(3) == before
-        # Back.
+        # The rollback.
         await apply(pinned, [*named, weighted])
         assert await places(2) == before
         await apply(plain, [*named, weighted])

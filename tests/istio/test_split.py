@@ -1,4 +1,4 @@
-"""Shares: what lies beside a split, rules of many kinds, and what a canary is with the plugin and without it."""
+"""Shares: paths outside of a split, rules of many kinds, and a canary with and without the plugin."""
 
 import asyncio
 from collections import Counter
@@ -61,7 +61,7 @@ def test_website(mesh, row):
     assert about(0.1, shares["website-version-2"], CLIENTS) and not shares["website-version-3"], shares
     assert per_1000(visits) == 0
 
-    # The rollout goes on: the clients of version-2 stay, and some of version-1's follow.
+    # The rollout continues: the clients of version-2 stay, and some clients of version-1 move.
     async def grow() -> None:
         clients = [running.browser() for _ in range(200)]
         before = [served(await each.request(**how)) for each in clients]
@@ -97,7 +97,7 @@ def test_canary_with_the_plugin_and_with_weights_alone(mesh, row):
     assert about(0.75, shares["shop-v2"], CLIENTS), shares
     assert per_1000(visits) == 0
 
-    # The same shares by a VirtualService, as it was before there was a plugin.
+    # The same shares by the weights of a VirtualService, without the plugin.
     plain = [each for each in running.documents if each["metadata"]["name"] != "pinion-edge"]
     service = running.find("VirtualService", "shop")
     routes = {each["name"]: each["route"][0] for each in service["spec"]["http"]}
@@ -109,7 +109,7 @@ def test_canary_with_the_plugin_and_with_weights_alone(mesh, row):
         return response.get("set-cookie") is None
 
     asyncio.run(until(without, running.gateway.log))
-    # Until every worker has let the filter go and every route has come, a client may still meet the old ones.
+    # Clients may get the old configuration until all workers have removed the filter and got the new routes.
     beside = asyncio.run(running.visits(CLIENTS, TIMES, **how))
     expected = 2 * 0.25 * 0.75 * (TIMES - 1) * 1000
     assert 0.7 * expected < per_1000(beside) < 1.3 * expected, per_1000(beside)

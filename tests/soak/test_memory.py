@@ -1,7 +1,7 @@
-"""Whether an Envoy with the filter keeps its size over millions of requests, of every kind that the filter knows.
+"""The memory of an Envoy with the filter does not grow over millions of requests of all kinds.
 
-It takes minutes, so `make soak` runs it and `make test` does not. Only the Envoy with the filter is measured: what
-answers is another process.
+The test takes minutes, so `make soak` runs it and `make test` does not. Only the Envoy with the filter is measured; the
+upstream is another process.
 """
 
 import asyncio
@@ -28,13 +28,13 @@ from harness.seals import sealed
 LEAKS = TOOLS / "pinion-leaks.wasm"
 
 BOUND = 2.0
-"""Percent that RSS may grow by after the first mark."""
+"""The most growth of the RSS after the first mark, in percent."""
 
 MARKS = 5
-"""How often the size is taken in a run; what comes before the first mark is warm-up."""
+"""The number of measurements in a run. The requests before the first one are warm-up."""
 
 STEP = round(float(os.environ.get("MILLIONS", "5")) * 1000) // MARKS * 1000
-"""Requests from one mark to the next: a million. For a try half a million in all do; with fewer a leak stays small."""
+"""Requests between two marks: a million. Half a million in all is enough for a trial; fewer may not show a leak."""
 
 EDGE = {
     "keys": [{"id": "k1", "env": "PINION_KEY"}, {"id": "k0", "env": "PINION_OLD_KEY"}],
@@ -65,16 +65,16 @@ WORKLOAD = {
     "stamp": {"from": {"nodeLabel": "version"}, "label": {"env": "APP_VERSION"}},
     "mirror": {"block": [{"methods": ["POST"], "paths": ["/payments"]}]},
 }
-"""In the same chain as the edge, so that its half of the filter runs too. Its node is one of v2."""
+"""A workload in the same chain as the edge, so that this part of the filter runs too. Its node is one of v2."""
 
 
 HOME = 99_999
-"""A slot of v1, the stable version, which takes what the others leave."""
+"""A slot of v1, the stable version."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """A kind of request, and what the filter must count and give."""
+    """A kind of request, with the expected counts and response."""
 
     name: str
     per_mille: int
@@ -84,7 +84,7 @@ class Kind:
     cause: str | None = None
     outcome: str | None = None
     given: tuple[str, ...] = ()
-    """The cookies that the answer sets; where there are several paths, on the first."""
+    """The cookies that the response sets. With several paths, this is the response of the first."""
     status: str = "200"
     how: dict = dataclasses.field(default_factory=dict)
 
@@ -144,7 +144,7 @@ def kinds() -> list[Kind]:
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """The size of an Envoy after so many requests, in bytes."""
+    """The size of an Envoy in bytes, after some requests."""
 
     requests: int
     rss: int
@@ -161,18 +161,18 @@ class Size:
 
 
 def growth(sizes: list[Size]) -> float:
-    """Percent."""
+    """The growth from the first size to the last, in percent."""
     return (sizes[-1].rss / sizes[0].rss - 1) * 100
 
 
 def hold(sizes: list[Size]) -> None:
-    """Fails if the Envoy grew."""
+    """Fails if the Envoy grew too much."""
     grown = growth(sizes)
     assert grown <= BOUND, f"RSS grew by {grown:.2f} % from {sizes[0].requests:,} to {sizes[-1].requests:,} requests"
 
 
 def access_log() -> dict:
-    """Reads what the filter left for access logs, and keeps it nowhere."""
+    """An access log with the filter's state, written to /dev/null."""
     text = "%FILTER_STATE(wasm.pinion_app:PLAIN)% %FILTER_STATE(wasm.pinion_reason:PLAIN)%\n"
     config = {
         "@type": f"{make.TYPE}.extensions.access_loggers.file.v3.FileAccessLog",
@@ -184,7 +184,7 @@ def access_log() -> dict:
 
 @contextmanager
 def filtered(module: Path) -> Iterator[Envoy]:
-    """An Envoy with the filter, of one worker, before another that answers. If something fails, its log is shown."""
+    """An Envoy with the filter and one worker, in front of another Envoy. On a failure its log is shown."""
     binary = envoy.installed(envoy.NEWEST)
     hello = {"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": "hello\n"}}}
     with Envoy(make.bootstrap([make.listener("answers", [], [hello])], []), binary=binary) as answers:
@@ -200,7 +200,7 @@ def filtered(module: Path) -> Iterator[Envoy]:
 
 
 def measure(module: Path, marks: int, folder: Path) -> list[Size]:
-    """Sends so many steps of requests and takes the size after each. Every one of them must be answered and counted."""
+    """Sends `marks` steps of requests and measures the size after each. All requests must be served and counted."""
     sizes: list[Size] = []
     with filtered(module) as envoy:
         asked = kinds()
@@ -210,7 +210,7 @@ def measure(module: Path, marks: int, folder: Path) -> list[Size]:
             seconds = time.monotonic() - begun
             for kind, answer in zip(asked, answers, strict=True):
                 assert answer == {kind.status: kind.share(STEP)}, kind.name
-            # What belongs to the last connections is given back a moment later.
+            # Envoy frees the memory of the last connections a moment later.
             time.sleep(2)
             sizes.append(Size.of(envoy, mark * STEP, seconds))
             print(row(sizes[-1]), flush=True)
@@ -219,7 +219,7 @@ def measure(module: Path, marks: int, folder: Path) -> list[Size]:
 
 
 def counted_right(envoy: Envoy, asked: list[Kind], sent: int) -> None:
-    """Envoy and the filter counted what was sent, and the filter never failed."""
+    """Checks that Envoy and the filter counted all requests, and that the filter never failed."""
     lines = envoy.admin("/stats?filter=^http.edge.|^cluster.answers.").splitlines()
     stats = dict(line.split(": ", 1) for line in lines)
     assert stats["http.edge.downstream_rq_total"] == stats["http.edge.downstream_rq_2xx"] == str(sent)
@@ -245,7 +245,7 @@ def counted_right(envoy: Envoy, asked: list[Kind], sent: int) -> None:
             if value := getattr(kind, label):
                 expected[label, value] += kind.share(sent)
     assert seen == expected
-    # The node is one of v2: of the others each response says that another version served.
+    # The node is one of v2, so all responses of other versions are mismatches.
     assert decided.keys() == {"v1", "v2", "dark"}
     assert mismatched == {version: count for version, count in decided.items() if version != "v2"}
 
@@ -270,7 +270,7 @@ HEAD = """\
 
 
 def report(name: str, sizes: list[Size]) -> None:
-    """Leaves what was measured in .run/, as docs/soak.md shows it."""
+    """Writes the measurements to .run/, in the form of docs/soak.md."""
     cpu = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     machine = f"{cpu[1] if cpu else platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}"
     about = f"{time.strftime('%Y-%m-%d')}, Envoy {envoy.NEWEST} with one worker, on {machine}."
@@ -282,7 +282,7 @@ def report(name: str, sizes: list[Size]) -> None:
     print(f"\n{text}\nkept in {kept.relative_to(ROOT)}")
 
 
-def test_each_kind_is_what_it_is_called():
+def test_each_kind_does_what_its_name_says():
     async def ask(port: int) -> None:
         for kind in kinds():
             load = kind.load(STEP)
@@ -295,14 +295,14 @@ def test_each_kind_is_what_it_is_called():
         asyncio.run(ask(envoy.port()))
 
 
-def test_memory_stays(tmp_path):
+def test_memory_does_not_grow(tmp_path):
     sizes = measure(MODULE, MARKS, tmp_path)
     report("pinion", sizes)
     hold(sizes)
 
 
-def test_a_module_that_keeps_its_streams_does_not_pass(tmp_path):
-    # It grows so fast that two marks are enough.
+def test_a_module_that_leaks_its_streams_fails(tmp_path):
+    # The module grows so fast that two marks are enough.
     sizes = measure(LEAKS, 2, tmp_path)
     report("leaks", sizes)
     with pytest.raises(AssertionError, match="RSS grew by"):

@@ -1,8 +1,8 @@
-// Fetch serves an image from a registry on loopback and has Istio's own agent code fetch its module, as a proxy would.
+// Fetch serves an image from a registry on loopback, and fetches its module with the code of Istio's agent.
 //
 //	fetch LAYOUT CHECKSUM
 //
-// It prints what the image is made of, and the module's checksum.
+// It prints the image's digest and layers, and the module's checksum.
 package main
 
 import (

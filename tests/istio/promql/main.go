@@ -1,4 +1,4 @@
-// Promql parses each line of its input as Prometheus would, and tells which it would refuse.
+// Promql parses each line of its input with the parser of Prometheus, and prints the lines with errors.
 package main
 
 import (

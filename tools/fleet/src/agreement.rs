@@ -1,30 +1,30 @@
-//! Agreement: whether proxies would send a client to the same version, asked at one moment.
+//! Agreement: whether different proxies give a client the same version at the same moment.
 
 use std::collections::BTreeMap;
 
-use crate::chance::Chance;
 use crate::client::{Client, Kind, is_new};
 use crate::fleet::{BADLY, Proxy, fleet};
 use crate::in_parts;
+use crate::random::Random;
 
-/// How many of the keys disagree.
+/// The shares of the keys on which proxies disagree.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Agreement {
-    /// On two proxies, random ones for each key; of 1.
+    /// On two proxies, which are random for each key.
     pub pair: f64,
-    /// What the clocks make expect: how many slots move, on average, between two proxies' clocks.
+    /// The expected share for two proxies: the slots that move between their clocks, on average.
     pub pair_expected: f64,
-    /// On any of the proxies whose clocks are not badly off.
+    /// On any of the proxies whose clocks are not badly wrong.
     pub most: f64,
     /// On any of all proxies.
     pub all: f64,
-    /// What the clocks make expect: how many slots move between the slowest clock and the fastest.
+    /// The expected share for all proxies: the slots that move between the slowest and the fastest clock.
     pub all_expected: f64,
 }
 
-/// Asks proxies about keys at a time after the start.
+/// The disagreement of proxies at a time after the start.
 ///
-/// Every key is asked of one proxy for each time that a clock shows, which stands for all that show the same.
+/// For each key, one proxy decides for all proxies whose clocks show the same time.
 #[must_use]
 pub fn agreement(config: &str, offsets: &[f64], keys: usize, time: f64) -> Agreement {
     let counts = in_parts(keys, |keys| {
@@ -36,10 +36,10 @@ pub fn agreement(config: &str, offsets: &[f64], keys: usize, time: f64) -> Agree
         }
         let mut counts = [0_u32; 3];
         for number in keys {
-            let mut chance = Chance::of(0xa93e, number);
+            let mut random = Random::of(0xa93e, number);
             let client = Client::new(Kind::Keyed, number);
             let asked = |proxy: &Proxy| is_new(&client.ask(proxy, time));
-            let pair = [(); 2].map(|()| asked(&fleet[chance.below(fleet.len())]));
+            let pair = [(); 2].map(|()| asked(&fleet[random.below(fleet.len())]));
             let answers: Vec<(bool, bool)> = readings
                 .values()
                 .map(|(proxy, well)| (asked(proxy), *well))
@@ -66,13 +66,13 @@ pub fn agreement(config: &str, offsets: &[f64], keys: usize, time: f64) -> Agree
     }
 }
 
-/// Whether the answers are not all the same.
+/// Whether two of the answers differ.
 fn differ(mut answers: impl Iterator<Item = bool>) -> bool {
     let first = answers.next();
     answers.any(|answer| Some(answer) != first)
 }
 
-/// How far two of these, in rising order, are apart on average; they may be the same one.
+/// The mean distance of two random elements of a sorted list. The two may be the same element.
 fn mean_distance(sorted: &[f64]) -> f64 {
     let count = sorted.len() as f64;
     let weighted = sorted

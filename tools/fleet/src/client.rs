@@ -1,19 +1,19 @@
-//! Clients, with a key or with a cookie jar. What they get is the core's own decision and stamp.
+//! Clients with a key or with a cookie. The filter's core decides and stamps their requests.
 
 use std::cell::RefCell;
 
 use pinion::decision::{self, Decision};
 use pinion::http::edit::Edit;
 
-use crate::chance::Chance;
 use crate::fleet::{Moment, Proxy};
+use crate::random::Random;
 
-/// How a client is known.
+/// How a client is recognized.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// By its key, in `x-user-id`.
     Keyed,
-    /// By the pin that it was given, in its cookie.
+    /// By the pin in its cookie.
     Pinned,
 }
 
@@ -21,26 +21,26 @@ pub enum Kind {
 #[derive(Debug)]
 pub struct Client {
     key: Option<String>,
-    /// The cookies that it sends.
+    /// The cookie that the client sends.
     pub jar: Option<String>,
-    chance: RefCell<Chance>,
+    random: RefCell<Random>,
 }
 
 impl Client {
-    /// The client of that number.
+    /// The client with this number.
     #[must_use]
     pub fn new(kind: Kind, number: usize) -> Self {
         Client {
             key: (kind == Kind::Keyed).then(|| format!("user-{number}")),
             jar: None,
-            chance: RefCell::new(Chance::of(0xd1ce, number)),
+            random: RefCell::new(Random::of(0xd1ce, number)),
         }
     }
 
-    /// Sends a request to a proxy, at a time after the start; what is decided there.
+    /// The decision of a proxy for a request at a time after the start.
     ///
     /// # Panics
-    /// If it belongs to no app.
+    /// If the request belongs to no app.
     pub fn ask(&self, proxy: &Proxy, time: f64) -> Decision {
         let mut headers: [(&str, &[u8]); 4] = [
             (":method", b"GET"),
@@ -56,18 +56,18 @@ impl Client {
         decision::decide(&proxy.edge, &headers[..], &self.moment(proxy, time)).expect("an app")
     }
 
-    /// The world around a message of this client's at a proxy, at a time after the start.
+    /// The environment of this client's request at a proxy, at a time after the start.
     #[must_use]
     pub fn moment<'a>(&'a self, proxy: &'a Proxy, time: f64) -> Moment<'a> {
         Moment {
             now: proxy.clock(time),
-            chance: &self.chance,
-            memory: &proxy.memory,
+            random: &self.random,
+            store: &proxy.store,
         }
     }
 
-    /// Takes the response: the cookie that it sets, if any. Whether it set one.
-    pub fn take(&mut self, decision: &Decision) -> bool {
+    /// Stores the cookie that the response sets. Whether the response sets one.
+    pub fn receive(&mut self, decision: &Decision) -> bool {
         if decision.client_state.is_none() {
             return false;
         }

@@ -1,7 +1,7 @@
-//! An ejection: v2, at 20 %, begins to answer 503 to everything, and recovers.
+//! An ejection: v2 has 20 %, answers 503 to all requests for some time, and recovers.
 //!
-//! Every client sends a request a minute, in random order and to any proxy. An answer takes [`LATENCY`], so
-//! that more requests may be on their way when a proxy has seen enough.
+//! Every client sends a request a minute, in random order and to a random proxy. A response takes [`LATENCY`], so
+//! further requests may be in flight when a proxy ejects v2.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -9,90 +9,90 @@ use std::ops::Range;
 use pinion::decision::{self, Decision, Reason};
 use pinion::rollout::outlier::{Change, Probe};
 
-use crate::chance::Chance;
 use crate::client::{Client, Kind, is_new};
 use crate::fleet::{Clocks, Proxy, fleet};
+use crate::random::Random;
 
-/// How long an answer takes, in seconds.
+/// The time of a response, in seconds.
 pub const LATENCY: f64 = 0.05;
 
-/// How long a version is ejected for the first time, in seconds.
+/// The length of a version's first ejection, in seconds.
 pub const BASE: u32 = 30;
 
 const CONFIG: &str = r#"{"apps":[{"name":"shop","stable":"v1",
     "versions":[{"name":"v1"},{"name":"v2","weight":20}],"pin":{"key":[{"header":"x-user-id"}]},
     "outlierDetection":{"consecutiveGatewayErrors":5,"baseEjectionTime":"30s"}}]}"#;
 
-/// An ejection and who meets it.
+/// The parameters of an ejection.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// So many proxies.
+    /// The number of proxies.
     pub proxies: usize,
-    /// So many clients with a key.
+    /// The number of clients with a key.
     pub keyed: usize,
-    /// So many with a cookie.
+    /// The number of clients with a cookie.
     pub pinned: usize,
-    /// When v2 fails, in seconds.
+    /// The time during which v2 fails, in seconds.
     pub outage: Range<f64>,
-    /// For how many minutes clients come.
+    /// The minutes during which clients send requests.
     pub minutes: usize,
 }
 
-/// What came of it.
+/// The results of an ejection.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// Requests in all.
+    /// All requests.
     pub requests: u64,
-    /// What happened in each second.
+    /// The counts of each second.
     pub seconds: Vec<Second>,
-    /// Of each proxy.
+    /// The record of each proxy.
     pub proxies: Vec<Record>,
-    /// Requests that went to v1 in v2's place.
+    /// Requests that the fallback v1 served in place of v2.
     pub fallbacks: u64,
-    /// When the last of them came.
+    /// The time of the last of these requests.
     pub last_fallback: f64,
-    /// Cookies set when clients first came.
+    /// Cookies set in the first minute.
     pub cookies: u64,
-    /// Cookies set at any later time.
+    /// Cookies set later.
     pub cookies_later: u64,
-    /// Clients whose cookie at the end is not the one that they were given first.
+    /// Clients whose cookie at the end differs from their first one.
     pub changed: u64,
-    /// Clients that in the last minute were not where they were in the first.
+    /// Clients whose version in the last minute differs from that in the first.
     pub elsewhere: u64,
 }
 
-/// What happened in a second.
+/// The counts of a second.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Second {
     /// Requests that v1 answered.
     pub old: u32,
-    /// Requests that v2 answered well.
+    /// Requests that v2 answered with 200.
     pub new: u32,
     /// Requests that v2 answered with 503.
     pub errors: u32,
-    /// Requests that it would have, without detection.
+    /// Requests that v2 would have answered with 503 without outlier detection.
     pub without: u32,
 }
 
-/// What happened at a proxy.
+/// The events of a proxy.
 #[derive(Debug, Clone, Default)]
 pub struct Record {
-    /// Errors of requests sent before it ejected v2.
+    /// Errors of requests sent before the proxy ejected v2.
     pub errors: u32,
-    /// When it first ejected v2, in seconds.
+    /// The time of the first ejection of v2, in seconds.
     pub ejected: Option<f64>,
-    /// When v2 was back, in seconds.
+    /// The time of v2's recovery, in seconds.
     pub back: Option<f64>,
-    /// Requests that reached v2 while it was ejected: when by the proxy's clock, and whether as trials.
+    /// Requests that reached v2 while it was ejected: the time by the proxy's clock, and whether the request was a trial.
     pub trials: Vec<(u64, bool)>,
-    /// Each ejection: when by the proxy's clock, and how long it was to last, in seconds.
+    /// The ejections: the start by the proxy's clock, and the planned length in seconds.
     pub terms: Vec<(u64, u32)>,
-    /// Whether it is ejected now.
+    /// Whether v2 is ejected now.
     is_ejected: bool,
 }
 
 impl Record {
-    /// Trials beyond one for each ejection, and those before its time was up, by the proxy's clock.
+    /// The number of surplus trials (more than one in an ejection) and of early ones (before the ejection's end).
     #[must_use]
     pub fn early(&self) -> usize {
         let beyond = self.trials.len().saturating_sub(self.terms.len());
@@ -103,20 +103,20 @@ impl Record {
                 .count()
     }
 
-    /// Requests that reached v2 while it was ejected and were no trial.
+    /// The number of requests that reached v2 while it was ejected and were not trials.
     #[must_use]
     pub fn leaks(&self) -> usize {
         self.trials.iter().filter(|(_, is_trial)| !is_trial).count()
     }
 }
 
-/// A request that waits for its answer.
+/// A request that waits for its response.
 struct Pending {
     due: f64,
     status: u16,
     client: usize,
     proxy: usize,
-    /// Whether v2 was ejected when it was sent.
+    /// Whether v2 was ejected when the request was sent.
     while_ejected: bool,
     decision: Decision,
 }
@@ -129,7 +129,7 @@ struct Run {
 }
 
 impl Plan {
-    /// Runs it.
+    /// Runs the simulation.
     #[must_use]
     pub fn run(&self) -> Seen {
         let keyed = (0..self.keyed).map(|number| Client::new(Kind::Keyed, number));
@@ -146,12 +146,12 @@ impl Plan {
         };
         let count = run.clients.len();
         let mut first = vec![(false, None); count];
-        let mut chance = Chance::of(0xe1ec, 0);
+        let mut random = Random::of(0xe1ec, 0);
         for minute in 0..self.minutes {
-            for (i, number) in chance.order(count).into_iter().enumerate() {
+            for (i, number) in random.order(count).into_iter().enumerate() {
                 let time = 60.0 * (minute as f64 + i as f64 / count as f64);
                 run.answer(time);
-                let new = run.send(number, chance.below(self.proxies), time, &self.outage);
+                let new = run.send(number, random.below(self.proxies), time, &self.outage);
                 if minute == 0 {
                     first[number].0 = new;
                 } else if minute == self.minutes - 1 {
@@ -159,7 +159,7 @@ impl Plan {
                 }
             }
             if minute == 0 {
-                // Answers still on their way are those of the first minute.
+                // The responses in flight belong to the first minute.
                 run.answer(60.0 + LATENCY);
                 let jars = run.clients.iter().map(|client| client.jar.clone());
                 first.iter_mut().zip(jars).for_each(|(first, jar)| first.1 = jar);
@@ -178,7 +178,7 @@ impl Plan {
 }
 
 impl Run {
-    /// Sends a client's request to a proxy. Whether it goes to v2.
+    /// Sends a client's request to a proxy. Whether the request goes to v2.
     fn send(&mut self, number: usize, at: usize, time: f64, outage: &Range<f64>) -> bool {
         let proxy = &self.fleet[at];
         let record = &mut self.seen.proxies[at];
@@ -213,7 +213,7 @@ impl Run {
         new
     }
 
-    /// Lets the answers arrive that are due.
+    /// Delivers the responses that are due.
     fn answer(&mut self, now: f64) {
         let is_due = |answer: &Pending| answer.due <= now;
         while self.pending.front().is_some_and(is_due)
@@ -237,7 +237,7 @@ impl Run {
                 }
                 None => {}
             }
-            self.seen.cookies_later += u64::from(client.take(&answer.decision));
+            self.seen.cookies_later += u64::from(client.receive(&answer.decision));
         }
     }
 }

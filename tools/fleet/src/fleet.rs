@@ -1,5 +1,5 @@
-//! Proxies and their clocks. A proxy is the core's own [`Edge`], read from the configuration as a real one
-//! reads it, with a clock and a memory of its own; proxies share nothing.
+//! Proxies and their clocks. A proxy is the core's own [`Edge`] with its own clock and its own store. Proxies share
+//! nothing but the configuration.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -9,31 +9,31 @@ use pinion::app::{App, Edge};
 use pinion::config::{Config, NoProxyInfo, Role, parse_timestamp};
 use pinion::environment::{Claim, Contended, Environment, LocalStore, SharedStore};
 
-use crate::chance::Chance;
+use crate::random::Random;
 
-/// When simulated time is 0.
+/// The start of simulated time.
 pub const START: &str = "2026-11-21T09:00:00Z";
 
-/// How the proxies' clocks stand to each other.
+/// The distribution of the proxies' clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clocks {
-    /// All show the same.
+    /// All clocks show the same time.
     Agree,
-    /// One second's deviation, and a hundredth of them off by half a minute.
+    /// A standard deviation of one second, and one clock in a hundred is wrong by half a minute.
     Skewed,
 }
 
-/// How far a clock that is badly off is off, in seconds.
+/// The error of a badly wrong clock, in seconds.
 pub const BADLY: f64 = 30.0;
 
 impl Clocks {
-    /// How far each proxy's clock is ahead, in seconds.
+    /// The seconds by which each proxy's clock is ahead.
     #[must_use]
     pub fn offsets(self, proxies: usize) -> Vec<f64> {
         let mut offsets = vec![0.0; proxies];
         if self == Clocks::Skewed {
             for (i, offset) in offsets.iter_mut().enumerate() {
-                *offset = Chance::of(0xc10c, i).normal();
+                *offset = Random::of(0xc10c, i).normal();
             }
             for (i, offset) in offsets.iter_mut().take((proxies / 100).max(2)).enumerate() {
                 *offset = if i % 2 == 0 { BADLY } else { -BADLY };
@@ -46,19 +46,19 @@ impl Clocks {
 /// One proxy of the fleet.
 #[derive(Debug)]
 pub struct Proxy {
-    /// What it read from the configuration.
+    /// The validated configuration.
     pub edge: Edge,
-    /// What its workers know of the versions' health.
-    pub memory: LocalStore,
+    /// The health of the versions, as the proxy's workers share it.
+    pub store: LocalStore,
     start: u64,
     offset: f64,
 }
 
 impl Proxy {
-    /// A proxy that has read the configuration.
+    /// A proxy with this configuration.
     ///
     /// # Panics
-    /// If it refuses it.
+    /// If the configuration is wrong.
     #[must_use]
     pub fn new(config: &str, offset: f64) -> Self {
         let edge = match Config::parse(config.as_bytes(), &NoProxyInfo) {
@@ -69,22 +69,22 @@ impl Proxy {
             Ok(_) => panic!("not an edge: {config}"),
             Err(errors) => panic!("{errors}"),
         };
-        let memory = LocalStore::default();
+        let store = LocalStore::default();
         for app in edge.apps() {
             if let Some(watch) = &app.outlier_detection {
-                watch.prepare(&memory);
+                watch.prepare(&store);
             }
         }
         let start = parse_timestamp(START).unwrap_or_default();
         Proxy {
             edge,
-            memory,
+            store,
             start,
             offset,
         }
     }
 
-    /// What its clock shows, in Unix seconds, at a time after the start.
+    /// The time of the proxy's clock in Unix seconds, at a time after the start.
     #[must_use]
     pub fn clock(&self, time: f64) -> u64 {
         (self.start as f64 + time + self.offset) as u64
@@ -99,7 +99,7 @@ impl Proxy {
         self.edge.apps().next().expect("an app")
     }
 
-    /// v2's share at a time by its clock, of 1.
+    /// The share of v2 at a time after the start, by the proxy's clock: 0 to 1.
     #[must_use]
     pub fn share(&self, time: f64) -> f64 {
         let app = self.app();
@@ -116,14 +116,14 @@ pub fn fleet(config: &str, offsets: &[f64]) -> Vec<Proxy> {
     offsets.iter().map(|offset| Proxy::new(config, *offset)).collect()
 }
 
-/// What a proxy knows of the world when a request comes.
+/// The environment of a request at a proxy.
 pub struct Moment<'a> {
-    /// Its clock, in Unix seconds.
+    /// The proxy's clock, in Unix seconds.
     pub now: u64,
-    /// Where a new client's place is drawn from.
-    pub chance: &'a RefCell<Chance>,
-    /// What it remembers.
-    pub memory: &'a LocalStore,
+    /// The generator from which new clients draw their slots.
+    pub random: &'a RefCell<Random>,
+    /// The proxy's store.
+    pub store: &'a LocalStore,
 }
 
 impl Environment for Moment<'_> {
@@ -131,7 +131,7 @@ impl Environment for Moment<'_> {
         self.now
     }
     fn random(&self) -> u64 {
-        self.chance.borrow_mut().bits()
+        self.random.borrow_mut().bits()
     }
     fn claim(&self, _: &str) -> Option<Claim> {
         None
@@ -143,9 +143,9 @@ impl Environment for Moment<'_> {
 
 impl SharedStore for Moment<'_> {
     fn get(&self, key: &str) -> Option<(Vec<u8>, u32)> {
-        self.memory.get(key)
+        self.store.get(key)
     }
     fn compare_and_set(&self, key: &str, value: &[u8], expected: Option<u32>) -> Result<(), Contended> {
-        self.memory.compare_and_set(key, value, expected)
+        self.store.compare_and_set(key, value, expected)
     }
 }

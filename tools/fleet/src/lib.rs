@@ -1,18 +1,19 @@
-//! A fleet of proxies, simulated: what a rollout and an ejection look like to a million clients that meet a
-//! thousand proxies whose clocks differ.
+//! Simulates a fleet of proxies: a ramp and an ejection, with a million clients and a thousand proxies whose clocks
+//! differ.
 //!
-//! Everything that is decided here the filter's core decides: a [`fleet`] is so many of its edges, a
-//! [`client`] sends them requests, and [`ramp`], [`agreement`] and [`ejection`] count what comes of it. Time
-//! is simulated and chance is seeded ([`chance`]), so that a run can be repeated to the last request.
+//! The filter's core makes all decisions. A [`fleet`] is a list of edges, a [`client`] sends requests to them, and
+//! [`ramp`], [`agreement`] and [`ejection`] count the results. Time is simulated and randomness is seeded
+//! ([`random`]), so that each run gives the same results.
 
 pub mod agreement;
-pub mod chance;
+
 pub mod client;
 pub mod ejection;
 pub mod fleet;
 pub mod ramp;
+pub mod random;
 
-/// So many threads as there are cores, each with its part of `0..count`; what each comes to.
+/// The results of all parts of `0..count`, which is split into one part for each core. Each part runs in its own thread.
 pub fn in_parts<T: Send>(count: usize, part: impl Fn(std::ops::Range<usize>) -> T + Sync) -> Vec<T> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let bound = |thread: usize| count * thread / threads;
@@ -22,8 +23,6 @@ pub fn in_parts<T: Send>(count: usize, part: impl Fn(std::ops::Range<usize>) -> 
             .map(|thread| scope.spawn(move || part(bound(thread)..bound(thread + 1))))
             .collect();
         let joined = running.into_iter().map(|thread| thread.join());
-        joined
-            .map(|done| done.expect("a thread that does not panic"))
-            .collect()
+        joined.map(|result| result.expect("no thread panics")).collect()
     })
 }

@@ -1,4 +1,4 @@
-//! Runs the simulation at its full size, prints what it comes to, and draws it: `make fleet`.
+//! Runs the simulation at full size, prints tables, and draws pictures: `make fleet`.
 
 mod charts;
 mod pictures;
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Prints all tables. The pictures, by file name.
+/// Prints all tables. Returns the pictures with their file names.
 fn run() -> Result<[(&'static str, String); 2], Box<dyn Error>> {
     let offsets = Clocks::Skewed.offsets(PROXIES);
     tables::clocks(&offsets);
@@ -75,7 +75,7 @@ fn run() -> Result<[(&'static str, String); 2], Box<dyn Error>> {
     }
     tables::ramps(&runs);
 
-    // A step of twelve is made each half hour.
+    // Each of the twelve steps takes half an hour.
     let even = plan(None, Kind::Keyed, Clocks::Skewed);
     let stepped = plan(Some(STEPS), Kind::Keyed, Clocks::Skewed);
     tables::agreement(

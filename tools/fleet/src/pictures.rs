@@ -16,7 +16,7 @@ const GREY: RGBColor = RGBColor(136, 136, 136);
 
 type Picture = Result<String, Box<dyn Error>>;
 
-/// Shares and flips over the time of a ramp: one that goes evenly, and one in steps.
+/// The shares and flips of two ramps over time: an even one, and one in steps.
 pub(crate) fn ramp(even: (&Plan, &Seen), stepped: (&Plan, &Seen)) -> Picture {
     let margin = even.0.margin() / 3600.0;
     let hours = f64::from(even.0.duration) / 3600.0;
@@ -60,7 +60,7 @@ pub(crate) fn ramp(even: (&Plan, &Seen), stepped: (&Plan, &Seen)) -> Picture {
         ],
     };
     let flips = Panel {
-        title: "Requests that go back from v2 to v1, in each five minutes",
+        title: "Requests that go back from v2 to v1, in every five minutes",
         x: x(),
         y: Axis {
             ends: (0.5, 200_000.0),
@@ -95,7 +95,7 @@ pub(crate) fn ramp(even: (&Plan, &Seen), stepped: (&Plan, &Seen)) -> Picture {
     draw(&[shares, flips])
 }
 
-/// Requests and errors by the second.
+/// The requests and errors of each second of an ejection.
 pub(crate) fn ejection(plan: &ejection::Plan, seen: &ejection::Seen) -> Picture {
     let length = 60 * plan.minutes;
     let by_second = |value: fn(&Second) -> u32| {
@@ -125,7 +125,7 @@ pub(crate) fn ejection(plan: &ejection::Plan, seen: &ejection::Seen) -> Picture 
     let requests = vec![
         series("to v1", BLUE, Look::Line, by_second(|second| second.old)),
         series(
-            "to v2, answered well",
+            "to v2, answered with 200",
             ORANGE,
             Look::Line,
             by_second(|second| second.new),
@@ -146,7 +146,7 @@ pub(crate) fn ejection(plan: &ejection::Plan, seen: &ejection::Seen) -> Picture 
     ])
 }
 
-/// Parts of the time and what is seen in each, at its middle.
+/// A point for the middle of each bin, with the bin's value.
 fn points((plan, seen): (&Plan, &Seen), value: impl Fn(&Bin) -> f64) -> Vec<(f64, f64)> {
     let hour = |part: usize| ((part as f64 + 0.5) * plan.bin() - plan.margin()) / 3600.0;
     seen.bins
@@ -156,7 +156,7 @@ fn points((plan, seen): (&Plan, &Seen), value: impl Fn(&Bin) -> f64) -> Vec<(f64
         .collect()
 }
 
-/// v2's share over time, as a clock that is right has it: where it begins to change, and where it ends to.
+/// The share of v2 over time by a correct clock: the points at which the slope changes.
 fn configured(plan: &Plan) -> Vec<(f64, f64)> {
     let proxy = Proxy::new(&plan.config(), 0.0);
     let (first, last) = (
@@ -169,7 +169,7 @@ fn configured(plan: &Plan) -> Vec<(f64, f64)> {
         let bends = |from: &[(f64, f64)]| match from {
             [.., (x0, y0), (x1, y1)] => {
                 let there = y0 + (y1 - y0) * (point.0 - x0) / (x1 - x0);
-                // One slot is what rounding down to slots may come to.
+                // Rounding to slots changes the share by up to one slot.
                 (there - point.1).abs() > 1.1e-5
             }
             _ => true,

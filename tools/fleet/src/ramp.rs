@@ -1,79 +1,78 @@
-//! A ramp from 1 to 100 %, met by clients that come at any time and to any proxy.
+//! A ramp from 1 to 100 %. Clients send requests at random times and to random proxies.
 //!
-//! Nothing is shared between requests but what a client carries, so that one client after the other is gone
-//! through.
+//! Requests share nothing but the state that a client carries, so the clients are simulated one after the other.
 
-use crate::chance::Chance;
 use crate::client::{Client, Kind, is_new};
 use crate::fleet::{Clocks, Proxy, fleet};
 use crate::in_parts;
+use crate::random::Random;
 
-/// Into how many parts the ramp is cut for the picture; before and after it are as many as fit.
+/// The number of bins of the ramp. The time before and after the ramp is divided into bins of the same length.
 pub const BINS_OF_RAMP: usize = 72;
 
-/// A ramp and who meets it.
+/// The parameters of a ramp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
-    /// So many proxies.
+    /// The number of proxies.
     pub proxies: usize,
-    /// What their clocks show.
+    /// The proxies' clocks.
     pub clocks: Clocks,
-    /// How long the ramp takes, in seconds.
+    /// The length of the ramp, in seconds.
     pub duration: u32,
-    /// In how many steps, if not evenly.
+    /// The number of steps. None for an even ramp.
     pub steps: Option<u32>,
-    /// How the clients are known.
+    /// How the clients are recognized.
     pub kind: Kind,
-    /// So many of them.
+    /// The number of clients.
     pub clients: usize,
-    /// How often each comes while the ramp lasts; once more before, and once after.
+    /// The visits of a client during the ramp. There is one more before the ramp and one after it.
     pub visits: usize,
-    /// So many requests a visit, about a second apart, each to any proxy.
+    /// The requests of a visit. They are about a second apart, and each goes to a random proxy.
     pub requests: usize,
 }
 
-/// What came of it.
+/// The results of a ramp.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
-    /// Requests in all.
+    /// All requests.
     pub requests: u64,
-    /// Clients by how often they moved from v1 to v2: never, once, more often.
+    /// The numbers of clients that moved from v1 to v2 never, once, and more often.
     pub moved: [u64; 3],
     /// Requests that went back from v2 to v1.
     pub flips: u64,
-    /// Clients that ever went back.
+    /// Clients that went back at least once.
     pub flipped: u64,
-    /// The longest time between a flip and the request before it.
+    /// The longest time between a flip and the client's previous request.
     pub longest: f64,
-    /// Flips of clients whose slot did not move between what the fastest and the slowest clock showed.
+    /// Flips of clients whose slot did not move between the times of the fastest and the slowest clock.
     pub stray: u64,
-    /// Requests that would have gone back, had a coin been thrown for each.
+    /// Requests that would go back if each request were decided at random.
     pub coin_flips: u64,
-    /// Clients that a coin would have sent back.
+    /// Clients that would go back at least once if each request were decided at random.
     pub coin_flipped: u64,
-    /// Pins that did not hold.
+    /// Rejected pins.
     pub rejected: u64,
     /// Cookies set.
     pub cookies: u64,
-    /// By time, from [`Plan::margin`] before the start.
+    /// The counts by time. The first bin begins [`Plan::margin`] before the ramp.
     pub bins: Vec<Bin>,
 }
 
-/// A part of the time.
+/// The counts of a part of the time.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Bin {
-    /// Requests.
+    /// All requests.
     pub requests: u64,
-    /// Those that went to v2.
+    /// Requests that went to v2.
     pub new: u64,
-    /// Those that went back.
+    /// Requests that went back from v2 to v1.
     pub flips: u64,
-    /// Those that would have, by the coin.
+    /// Requests that would go back if each request were decided at random.
     pub coin_flips: u64,
 }
 
 impl Plan {
-    /// The configuration that all proxies read.
+    /// The configuration of all proxies.
     #[must_use]
     pub fn config(&self) -> String {
         let start = crate::fleet::START;
@@ -89,20 +88,20 @@ impl Plan {
         )
     }
 
-    /// How long a part of the time is, in seconds.
+    /// The length of a bin, in seconds.
     #[must_use]
     pub fn bin(&self) -> f64 {
         f64::from(self.duration) / BINS_OF_RAMP as f64
     }
 
-    /// How long clients come before the ramp, and after it, in seconds.
+    /// The time before and after the ramp during which clients send requests, in seconds.
     #[must_use]
     pub fn margin(&self) -> f64 {
-        // Long enough for the worst of clocks, and in whole parts.
+        // Long enough for the worst clock, and a multiple of the bins' length.
         self.bin() * (130.0 / self.bin()).ceil().max(6.0)
     }
 
-    /// Runs it.
+    /// Runs the simulation.
     #[must_use]
     pub fn run(&self) -> Seen {
         let offsets = self.clocks.offsets(self.proxies);
@@ -124,38 +123,38 @@ impl Plan {
         parts.into_iter().reduce(Seen::with).unwrap_or_default()
     }
 
-    /// When a client sends requests, in seconds after the start, in order.
-    fn times(&self, chance: &mut Chance) -> Vec<f64> {
+    /// The times of a client's requests in seconds after the start, sorted.
+    fn times(&self, random: &mut Random) -> Vec<f64> {
         let (margin, duration) = (self.margin(), f64::from(self.duration));
         let mut times = Vec::with_capacity((self.visits + 2) * self.requests);
         for visit in 0..self.visits + 2 {
-            // The first and the last are far enough from the ramp for the worst of clocks.
+            // The visits before and after the ramp are far enough from it for the worst clock.
             let mut time = match visit {
-                0 => chance.between(-margin, -90.0),
-                1 => chance.between(duration + 60.0, duration + margin - 30.0),
-                _ => chance.between(0.0, duration),
+                0 => random.between(-margin, -90.0),
+                1 => random.between(duration + 60.0, duration + margin - 30.0),
+                _ => random.between(0.0, duration),
             };
             for _ in 0..self.requests {
                 times.push(time);
-                time += chance.wait(1.0);
+                time += random.wait(1.0);
             }
         }
         times.sort_unstable_by(f64::total_cmp);
         times
     }
 
-    /// Follows a client through its requests.
+    /// Simulates all requests of a client.
     fn follow(&self, number: usize, fleet: &[Proxy], clocks: &[Proxy; 2], seen: &mut Seen) {
-        let mut chance = Chance::of(0x7a3e, number);
+        let mut random = Random::of(0x7a3e, number);
         let mut client = Client::new(self.kind, number);
         let mut before: Option<(f64, bool, bool)> = None;
         let (mut moves, mut flips, mut coin_flips) = (0, 0, 0);
-        for time in self.times(&mut chance) {
-            let proxy = &fleet[chance.below(fleet.len())];
-            let coin = chance.unit() < proxy.share(time);
+        for time in self.times(&mut random) {
+            let proxy = &fleet[random.below(fleet.len())];
+            let coin = random.unit() < proxy.share(time);
             let decision = client.ask(proxy, time);
             seen.rejected += u64::from(decision.rejection().is_some());
-            seen.cookies += u64::from(client.take(&decision));
+            seen.cookies += u64::from(client.receive(&decision));
             let new = is_new(&decision);
             let last_bin = seen.bins.len() - 1;
             let bin = &mut seen.bins[last_bin.min(((time + self.margin()) / self.bin()) as usize)];
@@ -187,7 +186,7 @@ impl Plan {
 }
 
 impl Seen {
-    /// Both together.
+    /// The sum of both.
     #[must_use]
     pub fn with(mut self, other: Seen) -> Seen {
         self.requests += other.requests;

@@ -1,4 +1,4 @@
-//! What a run comes to, as tables that can be read in a terminal and stand in `docs/rollouts.md` as they are.
+//! Prints the results as Markdown tables.
 
 use pinion_fleet::agreement;
 use pinion_fleet::client::Kind;
@@ -6,7 +6,7 @@ use pinion_fleet::ejection::{self, Record};
 use pinion_fleet::fleet::{BADLY, Clocks, Proxy};
 use pinion_fleet::ramp::{Plan, Seen};
 
-/// The clocks.
+/// Prints a line about the clocks.
 pub(crate) fn clocks(offsets: &[f64]) {
     let well: Vec<f64> = offsets
         .iter()
@@ -19,15 +19,15 @@ pub(crate) fn clocks(offsets: &[f64]) {
         -least(&well.iter().map(|offset| -offset).collect::<Vec<_>>()),
     );
     println!(
-        "{} clocks: {} within {low:+.2} and {high:+.2} s of the right time, with a deviation of \
-         {deviation:.2} s; {} off by {BADLY} s, half of them each way",
+        "{} clocks: {} wrong by {low:+.2} to {high:+.2} s, with a standard deviation of {deviation:.2} s; {} wrong by \
+         {BADLY} s, half of them fast and half of them slow",
         offsets.len(),
         well.len(),
         offsets.len() - well.len()
     );
 }
 
-/// Moves and flips, and what else is seen of them.
+/// Prints the moves, flips and cookies of ramps.
 pub(crate) fn ramps(runs: &[(Plan, Seen)]) {
     let head = "clients|ramp|clocks|requests|moved once|never|more often|flips|clients|\
                 flips by plain weights|clients";
@@ -40,7 +40,7 @@ pub(crate) fn ramps(runs: &[(Plan, Seen)]) {
     table("Moves and flips", head, 3, rows.collect());
 
     let head = "clients|ramp|clocks|flips of slots that did not move|longest after|\
-                pins that did not hold|cookies set";
+                rejected pins|cookies set";
     let rows = runs.iter().map(|(plan, seen)| {
         let longest = format!("{:.1} s", seen.longest);
         let counts = [
@@ -54,7 +54,7 @@ pub(crate) fn ramps(runs: &[(Plan, Seen)]) {
     table("Flips and cookies", head, 3, rows.collect());
 }
 
-/// What tells a plan from the others.
+/// The cells that name a plan.
 fn named(plan: &Plan) -> [String; 3] {
     let by = match plan.kind {
         Kind::Keyed => "key",
@@ -74,7 +74,7 @@ fn named(plan: &Plan) -> [String; 3] {
     ]
 }
 
-/// Agreement at some times.
+/// Prints the agreement of proxies at some times.
 pub(crate) fn agreement(name: &str, plan: &Plan, offsets: &[f64], keys: usize, times: &[f64]) {
     let right = Proxy::new(&plan.config(), 0.0);
     let head = "after|v2's share|two proxies|expected|any of those within 4 s|any of all|expected";
@@ -103,7 +103,7 @@ pub(crate) fn agreement(name: &str, plan: &Plan, offsets: &[f64], keys: usize, t
     );
 }
 
-/// What an ejection came to.
+/// Prints the results of an ejection.
 pub(crate) fn ejection(plan: &ejection::Plan, seen: &ejection::Seen) {
     let spread = |value: &dyn Fn(&Record) -> f64| {
         let mut values: Vec<f64> = seen.proxies.iter().map(value).collect();
@@ -133,41 +133,38 @@ pub(crate) fn ejection(plan: &ejection::Plan, seen: &ejection::Seen) {
             counts(&|record| record.errors as usize),
         ),
         (
-            "until it ejects v2, from when v2 begins to fail",
+            "from the start of the outage until a proxy ejects v2",
             seconds(&|record| record.ejected.unwrap_or(never) - outage.start),
         ),
         ("a proxy's trials", counts(&|record| record.trials.len())),
+        ("early or surplus trials", counts(&|record| record.early())),
         (
-            "of them too early, or one too many",
-            counts(&|record| record.early()),
-        ),
-        (
-            "requests that reached v2 meanwhile and were no trial",
+            "other requests that reached the ejected v2",
             counts(&|record| record.leaks()),
         ),
-        ("requests sent to v1 in v2's place", number(seen.fallbacks)),
+        ("requests that fell back to v1", number(seen.fallbacks)),
         (
-            "until v2 is back on a proxy, from its recovery",
+            "from the end of the outage until a proxy uses v2 again",
             seconds(&|record| record.back.unwrap_or(never) - outage.end),
         ),
-        ("the last request in v2's place, from its recovery", {
+        ("from the end of the outage to the last fallback", {
             format!("{:.1} s", seen.last_fallback - outage.end)
         }),
-        ("cookies set when clients first came", number(seen.cookies)),
+        ("cookies set in the first minute", number(seen.cookies)),
         ("cookies set later", number(seen.cookies_later)),
-        ("clients with another cookie in the end", number(seen.changed)),
-        ("clients not where they were before", number(seen.elsewhere)),
+        ("clients whose cookie changed", number(seen.changed)),
+        ("clients on another version at the end", number(seen.elsewhere)),
     ];
     let rows = rows.map(|(name, value)| vec![name.to_owned(), value]);
     table(
-        "An ejection (least / middle / most of the proxies)",
-        "what|figure",
+        "An ejection (minimum / median / maximum of the proxies)",
+        "figure|value",
         1,
         rows.to_vec(),
     );
 }
 
-/// Prints a table; columns from a number on are numbers.
+/// Prints a table. The columns from index `numbers` on are aligned right.
 fn table(title: &str, head: &str, numbers: usize, rows: Vec<Vec<String>>) {
     let head: Vec<String> = head.split('|').map(str::to_owned).collect();
     let widths: Vec<usize> = (0..head.len())
@@ -199,7 +196,7 @@ fn least(values: &[f64]) -> f64 {
     values.iter().copied().fold(f64::MAX, f64::min)
 }
 
-/// A number with its thousands apart.
+/// A number with commas between its thousands.
 fn number(count: u64) -> String {
     let digits = count.to_string();
     let mut apart = String::new();

@@ -1,4 +1,4 @@
-//! What a rollout promises, held against a small fleet.
+//! A small fleet keeps the promises of a rollout.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use pinion_fleet::ejection;
 use pinion_fleet::fleet::{BADLY, Clocks, fleet};
 use pinion_fleet::ramp::{Plan, Seen};
 
-/// A ramp steep enough for clocks to matter to few clients.
+/// A ramp that is steep enough for wrong clocks to affect some clients.
 const RAMP: Plan = Plan {
     proxies: 20,
     clocks: Clocks::Agree,
@@ -20,7 +20,7 @@ const RAMP: Plan = Plan {
     requests: 2,
 };
 
-/// Both ways to go up, with both kinds of clients.
+/// The results of an even and a stepped ramp, and of both kinds of clients.
 fn ramps(clocks: Clocks) -> impl Iterator<Item = (Plan, Seen)> {
     let kinds = [(Kind::Keyed, None), (Kind::Keyed, Some(12)), (Kind::Pinned, None)];
     kinds.into_iter().map(move |(kind, steps)| {
@@ -35,7 +35,7 @@ fn ramps(clocks: Clocks) -> impl Iterator<Item = (Plan, Seen)> {
 }
 
 #[test]
-fn where_clocks_agree_each_client_moves_once_and_none_goes_back() {
+fn if_clocks_agree_each_client_moves_once_and_none_goes_back() {
     for (plan, seen) in ramps(Clocks::Agree) {
         assert_eq!((seen.flips, seen.flipped, seen.moved[2]), (0, 0, 0), "{plan:?}");
         let never = seen.moved[0] as f64 / plan.clients as f64;
@@ -43,12 +43,12 @@ fn where_clocks_agree_each_client_moves_once_and_none_goes_back() {
             (0.003..0.02).contains(&never),
             "v2 has 1 % from the start, not {never}: {plan:?}"
         );
-        assert!(seen.coin_flips > 100, "a coin sends many back: {plan:?}");
+        assert!(seen.coin_flips > 100, "random decisions send many back: {plan:?}");
     }
 }
 
 #[test]
-fn where_clocks_differ_only_those_go_back_whose_slot_moved_between_two_clocks() {
+fn if_clocks_differ_only_clients_whose_slot_moved_between_two_clocks_go_back() {
     let mut flips = 0;
     for (plan, seen) in ramps(Clocks::Skewed) {
         assert_eq!((seen.stray, seen.rejected), (0, 0), "{plan:?}");
@@ -65,11 +65,11 @@ fn where_clocks_differ_only_those_go_back_whose_slot_moved_between_two_clocks() 
         assert_eq!(seen.moved.iter().sum::<u64>(), plan.clients as u64);
         flips += seen.flips;
     }
-    assert!(flips > 0, "clocks that differ by a minute should show");
+    assert!(flips > 0, "clocks that differ by a minute must cause flips");
 }
 
 #[test]
-fn every_proxy_whose_clock_shows_the_same_sends_a_key_to_the_same_version() {
+fn all_proxies_whose_clocks_agree_give_a_key_the_same_version() {
     for clocks in [Clocks::Agree, Clocks::Skewed] {
         let fleet = fleet(&RAMP.config(), &clocks.offsets(RAMP.proxies));
         for number in 0..200 {
@@ -85,7 +85,7 @@ fn every_proxy_whose_clock_shows_the_same_sends_a_key_to_the_same_version() {
 }
 
 #[test]
-fn proxies_differ_about_as_many_keys_as_their_clocks_make_expect() {
+fn the_disagreement_of_proxies_is_what_their_clocks_let_expect() {
     let keys = 1000;
     let skewed = Clocks::Skewed.offsets(RAMP.proxies);
     let agree = agreement(&RAMP.config(), &Clocks::Agree.offsets(RAMP.proxies), keys, 300.0);
@@ -93,7 +93,7 @@ fn proxies_differ_about_as_many_keys_as_their_clocks_make_expect() {
     let differ = agreement(&RAMP.config(), &skewed, keys, 300.0);
     assert!((differ.all - differ.all_expected).abs() < 0.03, "{differ:?}");
     assert!(differ.most < 0.03 && differ.all > 0.05, "{differ:?}");
-    // Halfway between two steps the clocks don't matter.
+    // In the middle between two steps the clocks do not matter.
     let stepped = Plan {
         steps: Some(5),
         ..RAMP

@@ -1,16 +1,16 @@
-//! Chance that can be repeated: each run has the same fleet, clients and requests, whatever thread asks.
+//! Seeded random numbers. Each run has the same fleet, clients and requests, on any number of threads.
 
-/// A source of random numbers: SplitMix64 (Steele, Lea, Flood 2014).
+/// A generator of random numbers: SplitMix64 (Steele, Lea, Flood 2014).
 #[derive(Debug, Clone)]
-pub struct Chance(u64);
+pub struct Random(u64);
 
-impl Chance {
-    /// The source of one thing of a kind: each has its own, so that the order of asking does not matter.
+impl Random {
+    /// The generator of one object of a kind. Each object has its own, so that the order of use does not matter.
     #[must_use]
     pub fn of(kind: u64, number: usize) -> Self {
-        let mut mixed = Chance(kind);
+        let mut mixed = Random(kind);
         mixed.0 = mixed.bits() ^ number as u64;
-        Chance(mixed.bits())
+        Random(mixed.bits())
     }
 
     /// 64 random bits.
@@ -22,33 +22,33 @@ impl Chance {
         z ^ (z >> 31)
     }
 
-    /// Evenly from 0 up to, not including, 1.
+    /// A uniformly distributed number from 0 to below 1.
     pub fn unit(&mut self) -> f64 {
         (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// Evenly from `low` up to `high`.
+    /// A uniformly distributed number from `low` to below `high`.
     pub fn between(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.unit()
     }
 
-    /// Evenly one of so many. The bias of the product is below 10⁻¹³ for what is counted here.
+    /// A uniformly distributed number from 0 to below `count`. The bias is below 10⁻¹³ for the counts of this program.
     pub fn below(&mut self, count: usize) -> usize {
         ((u128::from(self.bits()) * count as u128) >> 64) as usize
     }
 
-    /// The time until something that happens once a `mean` on average.
+    /// An exponentially distributed time with this mean.
     pub fn wait(&mut self, mean: f64) -> f64 {
         -mean * (1.0 - self.unit()).ln()
     }
 
-    /// Normally distributed, around 0 with deviation 1 (Box and Muller).
+    /// A normally distributed number with mean 0 and standard deviation 1 (Box and Muller).
     pub fn normal(&mut self) -> f64 {
         let radius = self.wait(2.0).sqrt();
         radius * (std::f64::consts::TAU * self.unit()).cos()
     }
 
-    /// All numbers below `count`, in random order (Fisher and Yates).
+    /// All numbers below `count` in random order (Fisher and Yates).
     pub fn order(&mut self, count: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..count).collect();
         for last in (1..count).rev() {
