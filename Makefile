@@ -82,7 +82,7 @@ test-browser: dist/pinion.wasm .tools/venv/browser .tools/next/built ## Run the 
 
 # Takes twelve minutes on two cores. ROUNDS=1 is enough for a trial, whose results go to .run/bench.
 ROUNDS ?=
-RIVALS := $(addprefix .tools/bench/,nothing.wasm floor.wasm replay.wasm)
+RIVALS := $(addprefix .tools/bench/,nothing.wasm floor.wasm)
 
 .PHONY: bench
 bench: dist/pinion.wasm $(RIVALS) .tools/venv/bench ## Measure the CPU time of a request, and write docs/performance.md
@@ -269,13 +269,11 @@ $(ISTIO_TOOLS) .tools/bin/prometheus: tests/istio/go.mod tests/istio/go.sum
 	done
 	@touch $@
 
-# The module that replays the filter's host calls gets the filter's exports. The other modules keep all of the SDK's.
-$(RIVALS): $(shell find tools/bench/filters -name '*.rs' -o -name '*.toml') $(wildcard tools/*.mjs) tools/node_modules .tools/targets
+$(RIVALS): $(shell find tools/bench/filters -name '*.rs' -o -name '*.toml') .tools/targets
 	CARGO_TARGET_DIR=target/bench cargo build --release --locked --quiet --target wasm32-wasip1 \
 		--manifest-path tools/bench/filters/Cargo.toml
 	@mkdir -p $(@D)
 	cp target/bench/wasm32-wasip1/release/bench_$(basename $(@F)).wasm $@
-	$(if $(filter replay,$(basename $(@F))),node tools/optimize.mjs $@ $@)
 
 .tools/bin/func-e:
 	GOBIN=$(abspath $(@D)) nice go install github.com/tetratelabs/func-e/cmd/func-e@v1.6.0

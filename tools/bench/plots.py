@@ -35,7 +35,7 @@ def _added(times: Times, to: Path) -> None:
     rows = plan.ROWS[1:]
     figure, axes = plt.subplots(1, len(plan.KINDS), figsize=(11, 3.2), sharex=True, sharey=True)
     for place, kind in zip(axes, plan.KINDS, strict=True):
-        found = [plan.added(times, plan.cell(row, kind), (plan.NONE, kind)) for row in rows]
+        found = [plan.added(times, (row, kind), (plan.NONE, kind)) for row in rows]
         colours = [BLUE if row.startswith("pinion,") else GREY for row in rows]
         place.barh(rows, [max(each.quieter, 0) for each in found], color=colours)
         place.plot([each.all for each in found], rows, "|", color=DARK, markersize=9)

@@ -45,7 +45,7 @@ def _two(value: plan.Added) -> str:
 
 def added(times: Times) -> str:
     rows = [
-        (row, *[_two(plan.added(times, plan.cell(row, kind), (plan.NONE, kind))) for kind in plan.KINDS])
+        (row, *[_two(plan.added(times, (row, kind), (plan.NONE, kind))) for kind in plan.KINDS])
         for row in plan.ROWS[1:]
     ]
     whole = [plan.whole(times, (plan.NONE, kind)) for kind in plan.KINDS]

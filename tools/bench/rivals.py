@@ -7,13 +7,12 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from cost import exchange
-from cost.scenarios import HOST, Asked, Scenario
+from cost.scenarios import HOST
 from harness import bootstrap as make
 from harness.envoy import MODULE, TOOLS, walk
 
 MODULES = TOOLS / "bench"
-FLOOR, NOTHING, REPLAY = (MODULES / f"{name}.wasm" for name in ("floor", "nothing", "replay"))
+FLOOR, NOTHING = (MODULES / f"{name}.wasm" for name in ("floor", "nothing"))
 
 VERSIONS = ("v1", "v2")
 RING = "-by-hash"
@@ -114,10 +113,3 @@ def floor() -> Proxy:
 
 def pinion(config: dict, workers: int = 1) -> Proxy:
     return Proxy((make.pinion(config),), workers=workers)
-
-
-def own_calls(config: dict, asked: Asked, now: int) -> Proxy:
-    """The filter's host calls for this request, without the filter's own instructions."""
-    _, seen = exchange(MODULE, Scenario("", config, asked), now)
-    lines = ["\t".join(call.words) for call in seen.calls if call.words != ("(end)",)]
-    return Proxy((make.pinion("".join(f"{line}\n" for line in lines)),), REPLAY)
