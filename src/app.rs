@@ -118,11 +118,11 @@ impl Edge {
     ) -> Self {
         let enforced = apps.iter().filter(|app| app.mode == Mode::Enforce);
         let mut stripped = HeaderNames::default();
-        enforced.for_each(|app| stripped.insert(app.route_header.clone()));
+        enforced.for_each(|app| stripped.insert(&app.route_header));
         // If all apps only observe, no header changes.
         if !stripped.is_empty() || apps.is_empty() {
-            stripped.insert(MIRRORED);
-            stripped.insert(MIRROR_MARK);
+            stripped.insert(&MIRRORED);
+            stripped.insert(&MIRROR_MARK);
         }
         Edge {
             apps,
@@ -139,11 +139,11 @@ impl Edge {
         self.scopes.find(host, path)
     }
 
-    /// The configured name of this header if no client may send it: a route header of an enforcing app, or a mark of
-    /// mirrored requests.
+    /// Whether no client may send this header: a route header of an enforcing app, or a mark of mirrored requests, also in a
+    /// spelling with `_`.
     #[must_use]
-    pub fn stripped(&self, name: &[u8]) -> Option<&str> {
-        self.stripped.get(name)
+    pub fn strips(&self, name: &[u8]) -> bool {
+        self.stripped.contains(name)
     }
 
     /// Whether any app changes requests.

@@ -80,10 +80,11 @@ fn run(config: &Config, case: &Case, now: u64) -> Seen {
 
 fn at_edge(edge: &Edge, case: &Case, now: u64) -> Seen {
     let world = World(case);
-    let mut upstream = case.request_lines(now);
-    let decision = decision::decide(edge, upstream.as_slice(), &world);
-    let edits = decision::request_edits(edge, upstream.as_slice(), decision.as_ref());
-    let asks = decision::is_explained(edge, upstream.as_slice(), decision.as_ref(), &world);
+    let request = case.request_lines(now);
+    let decision = decision::decide(edge, request.as_slice(), &world);
+    let edits = decision::request_edits(edge, request.as_slice(), decision.as_ref());
+    let asks = decision::is_explained(edge, request.as_slice(), decision.as_ref(), &world);
+    let mut upstream = request.clone();
     apply(&edits, &mut upstream);
     let mut response = case.answer_lines();
     let mut filter_state = BTreeMap::new();

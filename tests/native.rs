@@ -375,17 +375,7 @@ fn an_exchange_costs_these_host_calls() {
             "a new client",
             request(&[]),
             Answerer::ViaUpstream,
-            [
-                &[
-                    "map 0",
-                    "time",
-                    "add 0 x-app-version",
-                    "add 0 cookie",
-                    "increment",
-                ][..],
-                &given,
-            ]
-            .concat(),
+            [&["map 0", "time", "add 0 x-app-version", "increment"][..], &given].concat(),
         ),
         (
             "a rule",
@@ -478,4 +468,61 @@ fn a_response_to_a_request_that_was_never_seen_stays_as_it_is() {
     let said = answer(&[("x", "y")]);
     let seen = plugin.answer_only(Answerer::ViaUpstream, said.clone());
     assert_eq!(seen, said);
+}
+
+/// Envoy removes `x-envoy-original-url` from external requests, so that named cases cannot send the header to a real proxy.
+#[test]
+fn after_an_internal_redirect_the_pin_of_the_first_pass_counts_and_still_reaches_the_client() {
+    let versions = json!([{"name": "v1"}, {"name": "v2", "weight": 50}, {"name": "dark", "weight": 0}]);
+    let plugin = start(&json!({"apps": [{"name": "shop", "stable": "v1", "versions": versions}]}));
+    let part = ("sec-fetch-mode", "no-cors");
+    for (what, pin, headers, version, given) in [
+        ("the second pass", format!("v2~{NOW}~0~5"), &[][..], "v2", true),
+        (
+            "a part of a page",
+            format!("v2~{}~0~5", NOW - 1),
+            &[part],
+            "v2",
+            true,
+        ),
+        (
+            "a part of a page whose slot is another version's now",
+            format!("v2~{}~0~90000", NOW - 5),
+            &[part],
+            "v2",
+            false,
+        ),
+        (
+            "a pin that the client has had for long",
+            format!("v2~{}~0~5", NOW - 100),
+            &[],
+            "v2",
+            false,
+        ),
+        (
+            "no client reaches a dark version so",
+            format!("dark~{NOW}~0~5"),
+            &[],
+            "v2",
+            true,
+        ),
+    ] {
+        let cookie = format!("pinion-shop={pin}");
+        let mut lines = request(&[
+            ("cookie", &cookie),
+            ("x-envoy-original-url", "http://shop.example.com/old"),
+        ]);
+        lines.extend(self::lines(headers));
+        let seen = plugin.exchange(lines, Answerer::ViaUpstream, answer(&[]));
+        let value = |lines: &Lines, name: &str| {
+            let line = lines.iter().find(|(field, _)| field == name);
+            line.map(|(_, value)| String::from_utf8(value.clone()).unwrap())
+        };
+        assert_eq!(
+            value(&seen.upstream, "x-app-version").as_deref(),
+            Some(version),
+            "{what}"
+        );
+        assert_eq!(value(&seen.response, "set-cookie").is_some(), given, "{what}");
+    }
 }

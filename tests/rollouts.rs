@@ -324,6 +324,21 @@ fn what_ramps_and_ejections_cost_in_host_calls() {
 }
 
 #[test]
+fn expiring_duplicate_cookies_does_not_lengthen_the_life_of_a_pin() {
+    let versions = json!([{"name": "v1"}, {"name": "old", "state": "draining"}]);
+    let plugin = start(&json!({"apps": [{"name": "shop", "stable": "v1", "versions": versions}]}));
+    let pin = format!("pinion-shop=old~{}~0~5", NOW - 80_000);
+    let request = lines(&[
+        (":method", "GET"),
+        (":path", "/"),
+        ("sec-fetch-mode", "navigate"),
+        ("cookie", &format!("{pin}; {pin}")),
+    ]);
+    let seen = plugin.exchange(request, Answerer::ViaUpstream, lines(&[(":status", "200")]));
+    assert!(first(&seen.response, "set-cookie").is_some_and(|cookie| cookie.starts_with(&pin)));
+}
+
+#[test]
 fn an_ejected_version_gets_no_new_clients() {
     let plugin = start(&watched(json!([{"name": "v1"}, {"name": "v2", "weight": 99}])));
     let pin = format!("v2~{NOW}~0~5");
@@ -338,6 +353,19 @@ fn an_ejected_version_gets_no_new_clients() {
             first(&seen.response, "set-cookie").unwrap().to_owned()
         })
         .collect();
+    // A client whose slot lies in the share of the ejected version is not moved there.
+    let moved = plugin.exchange(
+        lines(&[
+            (":method", "GET"),
+            (":authority", "a"),
+            (":path", "/"),
+            ("cookie", &format!("pinion-shop=v1~{NOW}~0~5")),
+        ]),
+        Answerer::ViaUpstream,
+        lines(&[(":status", "200")]),
+    );
+    assert_eq!(first(&moved.upstream, "x-app-version"), Some("v1"));
+    assert_eq!(first(&moved.response, "set-cookie"), None);
     // v1 has the slots from 99,000 on: these clients stay there when v2 has recovered.
     for cookie in &cookies {
         let slot = cookie.split(['~', ';']).nth(3).unwrap().parse::<u32>().unwrap();

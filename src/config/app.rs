@@ -77,6 +77,16 @@ fn add(cursor: &Cursor<'_>, placed: Placed, known: &mut Known) -> Checked<()> {
         }
         known.cookies.push((cookie.name.clone(), reach, app.clone()));
     }
+    let names = [
+        app.pinning.cookie.as_ref(),
+        app.overrides.as_ref().and_then(|given| given.cookie.as_ref()),
+    ];
+    if let [Some(pin), Some(held)] = names
+        && pin.name == held.name
+    {
+        let reason = format!("must differ from the pin's cookie, {:?}", pin.name);
+        result = cursor.field_fail("override.cookie", reason);
+    }
     for (field, template) in [
         ("pin.cookie", app.pinning.cookie.as_ref()),
         (
@@ -164,6 +174,10 @@ fn app(
             })
         });
         let pin_header = pinning.as_ref().ok().and_then(|pinning| pinning.header.as_ref());
+        let build_header = pinning
+            .as_ref()
+            .ok()
+            .and_then(|pinning| pinning.build.as_ref()?.header.as_ref());
         let override_header = overrides
             .as_ref()
             .ok()
@@ -176,6 +190,7 @@ fn app(
                 ("responseHeader", response_header.as_ref().ok()),
                 ("pin.header", pin_header),
                 ("override.header", override_header),
+                ("pin.build.header", build_header),
             ],
         );
         let (versions, ()) = (versions?, distinct?);

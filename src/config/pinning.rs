@@ -51,18 +51,23 @@ fn read(fields: &mut Fields<'_, '_>, app: &str, signing: &Checked<Option<Arc<Sig
     let cacheable = fields.or("cacheable", Cacheable::Withhold, |word| {
         word.word(&[("withhold", Cacheable::Withhold), ("private", Cacheable::Private)])
     });
-    let (carrier, header, keys, query, build) = (carrier?, header?, keys?, query?, build?);
+    let (carrier, header, keys, query) = (carrier?, header?, keys?, query?);
+    let (initial, build) = (initial?, build?);
     let pin_cookie = carrier.cookie.as_ref().map(|cookie| cookie.name.as_str());
+    let carries_pin = |key: &ClientKey| match key {
+        ClientKey::Header(name) => header.as_ref() == Some(name),
+        ClientKey::Cookie(name) => pin_cookie == Some(name.as_str()),
+        ClientKey::Claim(_) | ClientKey::SourceIp => false,
+    };
     let mut result = Ok(());
-    for (i, key) in keys.iter().enumerate() {
-        let carried = match key {
-            ClientKey::Header(name) => header.as_ref() == Some(name),
-            ClientKey::Cookie(name) => pin_cookie == Some(name.as_str()),
-            ClientKey::Claim(_) | ClientKey::SourceIp => false,
-        };
-        if carried {
-            let reason = "must not be where the pin is: the pin would change the key";
-            result = fields.fail(&format!("key[{i}]"), reason);
+    for (i, _) in keys.iter().enumerate().filter(|(_, key)| carries_pin(key)) {
+        let reason = "must not be where the pin is: the pin would change the key";
+        result = fields.fail(&format!("key[{i}]"), reason);
+    }
+    for (i, item) in initial.iter().enumerate() {
+        if let Some(part) = item.parts.iter().position(carries_pin) {
+            let reason = "must not be where the pin is: the client would choose its slot";
+            result = fields.fail(&format!("initial[{i}].parts[{part}]"), reason);
         }
     }
     if let Some(build) = &build {
@@ -86,7 +91,7 @@ fn read(fields: &mut Fields<'_, '_>, app: &str, signing: &Checked<Option<Arc<Sig
         header,
         query,
         keys,
-        initial: initial?,
+        initial,
         build,
         cacheable: cacheable?,
         signing: signing.clone()?,

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::outcome::{ClientState, Decision};
 use crate::app::{App, Edge};
 use crate::http::cacheability::{self, Cacheability, FreshBy};
-use crate::http::edit::{Edit, Edits};
+use crate::http::edit::{Edit, Edits, unconnected};
 use crate::http::header::Headers;
 use crate::identity::overrides::CookieChange;
 use crate::identity::pinning::Cacheable;
@@ -16,7 +16,7 @@ use crate::identity::pinning::Cacheable;
 /// mode no header changes.
 pub fn request_edits<'a, H: Headers + ?Sized>(
     edge: &'a Edge,
-    headers: &H,
+    headers: &'a H,
     decision: Option<&'a Decision>,
 ) -> Edits<'a> {
     let mut edits = Edits::new();
@@ -50,41 +50,62 @@ pub fn request_edits<'a, H: Headers + ?Sized>(
         if let Some(cookie) = &app.pinning.cookie {
             edits.extend(with_cookie(headers, &cookie.name, pin));
         }
+        edits.extend(without_conditions(headers));
     }
+    let connection = unconnected(headers, &edits);
+    edits.extend(connection);
     edits
 }
 
 /// Adds a new pin to the request's cookies, as the client will send it from now on. So another gateway behind this one, or
-/// this gateway after an internal redirect, decides alike. None if the cookies are not UTF-8.
+/// this gateway after an internal redirect, decides alike.
+///
+/// None if the client shows no sign of keeping cookies: a cache behind this proxy may pass by every request with a cookie.
+/// None if the cookies are not UTF-8.
 fn with_cookie<'a, H: Headers + ?Sized>(headers: &H, name: &str, pin: &str) -> Option<Edit<'a>> {
-    // If the host gave no headers, there may be cookies that an edit would remove.
-    headers.all().next()?;
-    let mut cookies = String::new();
-    let is_other = |pair: &&str| pair.split('=').next().map(str::trim) != Some(name);
-    for line in headers.lines("cookie") {
-        let pairs = std::str::from_utf8(line).ok()?.split(';').map(str::trim);
-        for pair in pairs.filter(is_other) {
-            cookies.extend([pair, "; "]);
-        }
+    let lines: Vec<_> = headers
+        .lines("cookie")
+        .map(std::str::from_utf8)
+        .collect::<Result<_, _>>()
+        .ok()?;
+    if lines.is_empty() {
+        headers.first("sec-fetch-mode")?;
+        return Some(Edit::Add("cookie", Cow::Owned(format!("{name}={pin}"))));
     }
-    let is_first = headers.first("cookie").is_none();
+    let mut cookies = lines.join("; ");
+    let is_ours = |pair: &str| pair.split('=').next().map(str::trim) == Some(name);
+    if cookies.split(';').any(is_ours) {
+        let others: Vec<_> = cookies.split(';').filter(|pair| !is_ours(pair)).collect();
+        cookies = others.join(";").trim_start().to_owned();
+    }
+    if !cookies.is_empty() {
+        cookies.push_str("; ");
+    }
     cookies.extend([name, "=", pin]);
-    Some(if is_first {
-        Edit::Add("cookie", Cow::Owned(cookies))
-    } else {
-        Edit::Replace("cookie", Cow::Owned(cookies))
-    })
+    Some(Edit::Replace("cookie", Cow::Owned(cookies)))
+}
+
+/// Removes the request's conditions if the client gets a new pin: a shared cache would merge the headers of a 304 into its
+/// stored response (RFC 9111 section 4.3.4), and the other version may have given the validator.
+fn without_conditions<'a, H: Headers + ?Sized>(headers: &H) -> impl Iterator<Item = Edit<'a>> {
+    let conditions = ["if-none-match", "if-modified-since"];
+    conditions
+        .into_iter()
+        .filter(|name| headers.first(name).is_some())
+        .map(Edit::Remove)
 }
 
 /// Removes the headers that no client may send, except the app's route header. Returns whether the route header is there.
 fn strip<'a, H: Headers + ?Sized>(
     edge: &'a Edge,
-    headers: &H,
+    headers: &'a H,
     route_header: Option<&str>,
     edits: &mut Edits<'a>,
 ) -> bool {
     let mut is_present = false;
-    for name in headers.all().filter_map(|(name, _)| edge.stripped(name)) {
+    for (name, _) in headers.all().filter(|(name, _)| edge.strips(name)) {
+        // Envoy's header names are ASCII.
+        let name = std::str::from_utf8(name).unwrap_or_default();
         if Some(name) == route_header {
             is_present = true;
         } else if !edits.contains(&Edit::Remove(name)) {
@@ -95,7 +116,7 @@ fn strip<'a, H: Headers + ?Sized>(
 }
 
 /// What a response from an upstream gets.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Stamp<'a> {
     /// The edits of the response.
     pub edits: Edits<'a>,
@@ -113,58 +134,76 @@ pub fn stamp<'a, H: Headers + ?Sized>(
 ) -> Stamp<'a> {
     let app = &decision.app;
     let version = &decision.version;
-    let mut edits = Edits::new();
     let served = response.joined(app.response_header.as_str());
     let is_decided =
         |served: &[u8]| *served == *version.name.as_bytes() || *served == *version.label.as_bytes();
     let is_mismatch = served.as_ref().is_some_and(|served| !is_decided(served));
+    let state = decision.client_state.as_ref();
+    let carriage = state.map(|state| Carriage::of(app, state, response, now));
+    let mut stamp = Stamp {
+        edits: Edits::new(),
+        is_mismatch,
+        withheld: match carriage {
+            Some(Carriage::Withheld(by)) => Some(by),
+            _ => None,
+        },
+    };
     if decision.is_observed() {
-        return Stamp {
-            is_mismatch,
-            ..Stamp::default()
-        };
+        return stamp;
     }
     if served.is_none() {
         let label = Cow::Borrowed(version.label.as_str());
-        edits.push(Edit::Add(app.response_header.as_str(), label));
+        stamp.edits.push(Edit::Add(app.response_header.as_str(), label));
     }
     if app.server_timing {
-        let metric = format!("version;desc=\"{}\"", version.label);
-        edits.push(Edit::Append("server-timing", Cow::Owned(metric)));
+        stamp.edits.push(server_timing("version", &version.label));
     }
-    let withheld = decision
-        .client_state
-        .as_ref()
-        .and_then(|state| set_state(&mut edits, app, state, response, now));
-    Stamp {
-        edits,
-        is_mismatch,
-        withheld,
+    if let (Some(state), Some(Carriage::Private | Carriage::MadePrivate)) = (state, carriage) {
+        if carriage == Some(Carriage::MadePrivate) {
+            stamp.edits.extend(cacheability::make_private(response));
+        }
+        set_pin(&mut stamp.edits, app, state);
+        stamp.edits.extend(override_edit(app, state));
+    }
+    stamp
+}
+
+/// How a response carries the state to set at the client. A shared cache would give one client's state to others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Carriage {
+    /// The response is private.
+    Private,
+    /// The response becomes private.
+    MadePrivate,
+    /// The response stays as it is, without the state.
+    Withheld(FreshBy),
+}
+
+impl Carriage {
+    fn of<H: Headers + ?Sized>(
+        app: &App,
+        state: &ClientState,
+        response: &H,
+        now: impl FnOnce() -> u64,
+    ) -> Self {
+        // The headers of a 304 become those of a stored response.
+        if response.first(":status") == Some(b"304") {
+            return Carriage::Withheld(FreshBy::NotModified);
+        }
+        // The override cookie is always set and expired.
+        let withholds = app.pinning.cacheable == Cacheable::Withhold && state.override_cookie.is_none();
+        match cacheability::of(response, now) {
+            Cacheability::Private => Carriage::Private,
+            Cacheability::Fresh(by) if withholds => Carriage::Withheld(by),
+            Cacheability::Fresh(_) | Cacheability::Revalidated => Carriage::MadePrivate,
+        }
     }
 }
 
-/// Sets the client's state. A shared cache would give one client's state to others, so the response becomes private. Returns
-/// why the pin is withheld, if it is.
-fn set_state<'a, H: Headers + ?Sized>(
-    edits: &mut Edits<'a>,
-    app: &'a App,
-    state: &'a ClientState,
-    response: &'a H,
-    now: impl FnOnce() -> u64,
-) -> Option<FreshBy> {
-    let override_edit = override_edit(app, state);
-    let cacheability = cacheability::of(response, now);
-    let is_withheld = app.pinning.cacheable == Cacheable::Withhold && override_edit.is_none();
-    match cacheability {
-        Cacheability::Fresh(by) if is_withheld => return Some(by),
-        Cacheability::Fresh(_) | Cacheability::Revalidated => {
-            edits.extend(cacheability::make_private(response));
-        }
-        Cacheability::Private => {}
-    }
-    set_pin(edits, app, state);
-    edits.extend(override_edit);
-    None
+/// Adds a metric without a duration to `Server-Timing` (W3C). The description is a quoted-string (RFC 9110 section 5.6.4).
+pub(super) fn server_timing(name: &str, description: &str) -> Edit<'static> {
+    let escaped = description.replace('\\', "\\\\").replace('"', "\\\"");
+    Edit::Append("server-timing", Cow::Owned(format!("{name};desc=\"{escaped}\"")))
 }
 
 /// Sets the client's new pin.

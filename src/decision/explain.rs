@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 
+use super::edits::server_timing;
 use super::outcome::Decision;
 use super::trace::{StepResult, Trace};
 use crate::app::{DECISION_HEADER, Edge};
@@ -36,14 +37,16 @@ pub fn explanation<'a, H: Headers + ?Sized>(
     now: impl FnOnce() -> u64,
 ) -> Edits<'a> {
     let mut edits = Edits::new();
+    // The headers of a 304 become those of a stored response.
+    if response.first(":status") == Some(b"304") {
+        return edits;
+    }
     if cacheability::of(response, now) != Cacheability::Private {
         edits.extend(cacheability::make_private(response));
     }
     let text = explain(decision);
     if decision.is_some_and(|decision| decision.app.server_timing) {
-        // A quoted-string (RFC 9110 section 5.6.4). The text has no backslash.
-        let metric = format!("decision;desc=\"{}\"", text.replace('"', "\\\""));
-        edits.push(Edit::Append("server-timing", Cow::Owned(metric)));
+        edits.push(server_timing("decision", &text));
     }
     edits.push(Edit::Replace(DECISION_HEADER, Cow::Owned(text)));
     edits

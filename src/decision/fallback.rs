@@ -45,6 +45,10 @@ pub(super) fn admit(
             pin.version = version.clone();
             trace.slot = Some(slot);
         }
+        // A client with a pin keeps it as it is: no pin names an ejected version.
+        if selection.reason == Reason::Pin {
+            selection.pin = None;
+        }
         selection.reason = Reason::Fallback;
         trace.ejected = Some(std::mem::replace(&mut selection.version, version));
     }

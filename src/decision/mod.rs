@@ -20,7 +20,7 @@ use crate::identity::pin::Pin;
 pub use edits::{Stamp, request_edits, stamp};
 pub use explain::{explain, explanation, is_explained};
 pub use fallback::record_outcome;
-pub use outcome::{ClientState, Decision, Reason};
+pub use outcome::{ClientState, Decision, Reason, Withheld};
 pub use steps::returning;
 pub use trace::{Step, StepResult, Trace, Why};
 
@@ -46,7 +46,7 @@ pub fn decide<H: Headers + ?Sized>(
         version,
         reason,
         pin,
-        withholds_pin,
+        withheld,
         has_duplicates,
     } = selection;
     // A token that names no version of this app is not kept in the cookie.
@@ -55,7 +55,7 @@ pub fn decide<H: Headers + ?Sized>(
     let override_cookie = asked.and_then(|asked| asked.cookie).filter(keeps);
     let host = || std::str::from_utf8(request.host()).ok().map(str::to_owned);
     let client_state = (pin.is_some() || override_cookie.is_some()).then(|| ClientState {
-        pin: pin.map(|pin| encode(app, &pin, request.now())),
+        pin: pin.map(|pin| encode(app, &pin)),
         override_cookie,
         expire_others: if has_duplicates { host() } else { None },
         scheme: request.scheme(),
@@ -65,18 +65,18 @@ pub fn decide<H: Headers + ?Sized>(
         version,
         reason,
         exceeded: request.exceeded(),
-        withholds_pin,
+        withheld,
         client_state,
         trace,
         probe,
     })
 }
 
-/// The value of a pin that is issued now.
-fn encode(app: &App, pin: &NewPin, now: u64) -> String {
+/// The value of a new pin.
+fn encode(app: &App, pin: &NewPin) -> String {
     let pin = Pin {
         version: &pin.version.name,
-        issued: now,
+        issued: pin.issued,
         epoch: app.pinning.epoch,
         slot: pin.slot,
     };

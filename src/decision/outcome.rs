@@ -57,6 +57,24 @@ impl From<Step> for Reason {
     }
 }
 
+/// Why a request without a pin gets none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Withheld {
+    /// The browser withholds the client's cookie from the request, so the client may have a pin.
+    CrossSite,
+    /// A cache uses the headers of a response to `HEAD` for the stored response of `GET`.
+    Head,
+}
+
+impl Withheld {
+    /// The reason's name in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
 /// What was decided for a request. The response needs it too.
 #[derive(Debug)]
 pub struct Decision {
@@ -68,8 +86,8 @@ pub struct Decision {
     pub reason: Reason,
     /// The limits that the request exceeded.
     pub exceeded: Limits,
-    /// Whether a new pin is withheld because the browser withheld the client's cookie.
-    pub withholds_pin: bool,
+    /// Why no pin is issued to a client that has none, if so.
+    pub withheld: Option<Withheld>,
     /// The state to set at the client, if any changes.
     pub client_state: Option<ClientState>,
     /// The result of each step.

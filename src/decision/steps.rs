@@ -4,7 +4,7 @@ use percent_encoding::percent_decode;
 use std::borrow::Cow;
 use strum::VariantArray;
 
-use super::outcome::Reason;
+use super::outcome::{Reason, Withheld};
 use super::trace::{Step, StepResult, Trace, Why};
 use crate::app::{App, Inbound, Target};
 use crate::environment::Environment;
@@ -24,16 +24,18 @@ pub(super) struct Selection {
     pub(super) reason: Reason,
     /// A pin to issue.
     pub(super) pin: Option<NewPin>,
-    /// Whether no pin is issued because the browser withheld the client's cookie.
-    pub(super) withholds_pin: bool,
+    /// Why no pin is issued to a client that has none, if so.
+    pub(super) withheld: Option<Withheld>,
     /// Whether the client has several cookies of the pin's name.
     pub(super) has_duplicates: bool,
 }
 
-/// A pin to issue now.
+/// A pin to issue.
 pub(super) struct NewPin {
     pub(super) version: VersionRef,
     pub(super) slot: Slot,
+    /// The time from which on the TTL counts, in Unix seconds.
+    pub(super) issued: u64,
 }
 
 impl Selection {
@@ -43,7 +45,7 @@ impl Selection {
             version: version.clone(),
             reason,
             pin: None,
-            withholds_pin: false,
+            withheld: None,
             has_duplicates: false,
         }
     }
@@ -76,7 +78,7 @@ pub(super) fn select<H: Headers + ?Sized, E: Environment>(
             Step::Override => overridden(app, asked),
             Step::Inbound => inbound(app, request),
             Step::Rule => rule(app, request),
-            Step::Build => build(app, request),
+            Step::Build => build(app, request, split),
             Step::Key => key(app, request),
             Step::Pin => pin(app, request),
         };
@@ -117,7 +119,9 @@ fn new_client<H: Headers + ?Sized, E: Environment>(
     let is_absent = trace.result(Step::Pin) == StepResult::Passed(Why::Absent);
     let withholds = |cookie: &CookieTemplate| fetch::withholds(request.headers(), cookie.same_site);
     if is_absent && pinning.cookie.as_ref().is_some_and(withholds) {
-        Client::Withheld(slot)
+        Client::Withheld(slot, Withheld::CrossSite)
+    } else if request.method() == b"HEAD" {
+        Client::Withheld(slot, Withheld::Head)
     } else {
         Client::New(slot)
     }
@@ -170,7 +174,12 @@ fn rule<'a, H: Headers + ?Sized, E: Environment>(app: &'a App, request: &Request
     }
 }
 
-fn build<'a, H: Headers + ?Sized, E: Environment>(app: &'a App, request: &Request<'_, H, E>) -> Finding<'a> {
+/// A split keeps its requests: a build id then leads only to a version of the split.
+fn build<'a, H: Headers + ?Sized, E: Environment>(
+    app: &'a App,
+    request: &Request<'_, H, E>,
+    split: Option<&Layout<VersionRef>>,
+) -> Finding<'a> {
     let Some(build) = &app.pinning.build else {
         return Finding::Skipped;
     };
@@ -185,6 +194,7 @@ fn build<'a, H: Headers + ?Sized, E: Environment>(app: &'a App, request: &Reques
     let has_build = |version: &&VersionRef| version.builds.iter().any(|build| build.as_bytes() == id);
     match app.versions.iter().find(has_build) {
         None => Finding::Passed(Why::Unknown),
+        Some(version) if split.is_some_and(|split| !split.has(version)) => Finding::Passed(Why::Unshared),
         Some(version) if keeps_pages(app, version, || request.now()) => {
             Finding::Version(version, StepResult::Took(None))
         }
@@ -225,8 +235,8 @@ enum Client {
     },
     /// The client is new.
     New(Slot),
-    /// The browser withholds the client's cookie, so the client is treated as new and gets no pin.
-    Withheld(Slot),
+    /// The client is treated as new, and gets no pin for this reason.
+    Withheld(Slot, Withheld),
     /// A preflight, which carries no cookies. It has a slot only if that is derived from the request.
     Preflight(Option<Slot>),
 }
@@ -242,7 +252,7 @@ impl Client {
         trace: &mut Trace,
     ) -> Selection {
         let slot = match &self {
-            Client::Keyed(slot) | Client::New(slot) | Client::Withheld(slot) => Some(*slot),
+            Client::Keyed(slot) | Client::New(slot) | Client::Withheld(slot, _) => Some(*slot),
             Client::Pinned { pin, .. } => Some(pin.slot),
             Client::Preflight(slot) => *slot,
         };
@@ -274,12 +284,13 @@ impl Client {
                     pin: Some(NewPin {
                         version: version.clone(),
                         slot,
+                        issued: request.now(),
                     }),
                     ..Selection::of(&version, Reason::Draw)
                 }
             }
-            Client::Withheld(slot) => Selection {
-                withholds_pin: true,
+            Client::Withheld(slot, reason) => Selection {
+                withheld: Some(reason),
                 ..Selection::of(&owner(slot), Reason::Draw)
             },
             Client::Preflight(Some(slot)) => Selection::of(&owner(slot), Reason::Draw),
@@ -288,46 +299,49 @@ impl Client {
     }
 }
 
-/// How soon a pin is issued again to expire duplicate cookies of a client that is no browser, in seconds: a client that keeps a
-/// cookie in spite of that must not get a `Set-Cookie` on every response.
-const DUPLICATES_INTERVAL: u64 = 60;
-
 /// The age up to which a pin may have been issued before an internal redirect of the same request, in seconds.
 const REDIRECT_WINDOW: u64 = 60;
 
 /// The selection for a client with a valid pin. A part of a page stays on the pin's version while that keeps pages, and
 /// changes no cookie. Any other request moves the client to the version of its slot, and renews the pin if half its TTL is
-/// over.
+/// over. A `HEAD` changes no cookie: a cache uses its response's headers for the stored response of `GET`.
 fn pinned<H: Headers + ?Sized, E: Environment>(
     app: &App,
     request: &Request<'_, H, E>,
     pin: &ValidPin,
     has_duplicates: bool,
 ) -> Selection {
-    let version = client_version(app, pin, request.now());
+    let now = request.now();
+    let version = client_version(app, pin, now);
     let moves = version.index != pin.version.index;
     let past_half = app.pinning.renew && pin.age * 2 > u64::from(app.pinning.ttl);
     let is_renewed = past_half && version.state != State::Draining;
-    let is_navigation = || request.fetch_kind() == FetchKind::Navigation;
-    let expires_others = has_duplicates && (pin.age >= DUPLICATES_INTERVAL || is_navigation());
-    // After an internal redirect the request's cookie has the pin of the first pass, which the client does not have yet.
-    let is_second_pass = pin.age <= REDIRECT_WINDOW && request.is_internally_redirected();
-    if !(moves || is_renewed || expires_others || is_second_pass) {
-        return Selection::of(&version, Reason::Pin);
-    }
-    if !is_second_pass && request.fetch_kind() == FetchKind::PagePart {
-        let keeps = keeps_pages(app, &pin.version, || request.now());
-        let version = if keeps { &pin.version } else { &version };
-        return Selection::of(version, Reason::Pin);
-    }
-    Selection {
+    let reissue = |issued| Selection {
         pin: Some(NewPin {
             version: version.clone(),
             slot: pin.slot,
+            issued,
         }),
         has_duplicates,
         ..Selection::of(&version, Reason::Pin)
+    };
+    if moves || is_renewed {
+        if request.fetch_kind() == FetchKind::PagePart {
+            let keeps = keeps_pages(app, &pin.version, || now);
+            let version = if keeps { &pin.version } else { &version };
+            return Selection::of(version, Reason::Pin);
+        }
+        if request.method() != b"HEAD" {
+            return reissue(now);
+        }
     }
+    // After an internal redirect the request's cookie has the pin of the first pass, which the client does not have yet.
+    let is_second_pass = pin.age <= REDIRECT_WINDOW && request.is_internally_redirected();
+    let cleans = has_duplicates && request.fetch_kind() == FetchKind::Navigation;
+    if !moves && (is_second_pass || cleans) {
+        return reissue(now.saturating_sub(pin.age));
+    }
+    Selection::of(&version, Reason::Pin)
 }
 
 /// The version that a returning client with this pin goes to by the app's shares alone: without an override, a rule or a
@@ -393,7 +407,11 @@ fn carried_pin<H: Headers + ?Sized, E: Environment>(
     let cookie = pinning.cookie.as_ref();
     let values = cookie.iter().flat_map(|cookie| request.cookies(&cookie.name));
     let mut count = 0;
-    let pins = values.inspect(|_| count += 1).filter_map(&mut check);
+    // Some clients percent-encode `~`.
+    let decoded = |value| Cow::from(percent_decode(value));
+    let pins = values
+        .inspect(|_| count += 1)
+        .filter_map(|value| check(&decoded(value)));
     // Ties go to the cookie that the browser sends first, which has the longest path.
     if let Some(pin) = pins.min_by_key(|pin| pin.age) {
         return Ok(Client::Pinned {

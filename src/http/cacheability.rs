@@ -44,6 +44,8 @@ pub enum FreshBy {
     XAccelExpires,
     /// `Cache-Control` cannot be parsed.
     Malformed,
+    /// The response is a 304, whose headers a cache adds to its stored response (section 4.3.4).
+    NotModified,
 }
 
 impl FreshBy {
@@ -58,29 +60,30 @@ impl FreshBy {
 #[must_use]
 pub fn of<H: Headers + ?Sized>(response: &H, now: impl FnOnce() -> u64) -> Cacheability {
     // A cache for which a targeted field is meant ignores Cache-Control (RFC 9213 section 2.2).
-    let mut fresh = response.all().filter_map(|(name, value)| {
-        let by = targeted(name)?;
-        lets_use(by, value).then_some(by)
-    });
-    if let Some(by) = fresh.next() {
-        return Cacheability::Fresh(by);
+    let mut is_forbidden = true;
+    for (name, value) in response.all() {
+        let Some(by) = targeted(name) else { continue };
+        match targeted_permission(by, value) {
+            Permission::Use => return Cacheability::Fresh(by),
+            Permission::Store => is_forbidden = false,
+            Permission::None => {}
+        }
     }
     let Some(directives) = Directives::of(response.lines("cache-control")) else {
         return Cacheability::Fresh(FreshBy::Malformed);
     };
-    if directives.has("no-store") || directives.has_unqualified("private") {
-        return Cacheability::Private;
+    if directives.forbid_storing() {
+        return if is_forbidden {
+            Cacheability::Private
+        } else {
+            Cacheability::Revalidated
+        };
     }
     if directives.has_unqualified("no-cache") {
         return Cacheability::Revalidated;
     }
-    let is_stale_allowed = directives
-        .seconds("stale-while-revalidate")
-        .is_some_and(|seconds| seconds > 0)
-        && !directives.has("must-revalidate")
-        && !directives.has("proxy-revalidate");
     let freshness = |seconds: u64, by| match seconds {
-        0 if is_stale_allowed => Cacheability::Fresh(FreshBy::StaleWhileRevalidate),
+        0 if directives.allow_stale() => Cacheability::Fresh(FreshBy::StaleWhileRevalidate),
         0 => Cacheability::Revalidated,
         _ => Cacheability::Fresh(by),
     };
@@ -103,25 +106,30 @@ pub fn of<H: Headers + ?Sized>(response: &H, now: impl FnOnce() -> u64) -> Cache
 /// The edits after which no shared cache may store the response. Freshness for the client's own cache stays.
 pub fn make_private<H: Headers + ?Sized>(response: &H) -> Edits<'_> {
     let mut edits = Edits::new();
-    let mut value = "private".to_owned();
-    if let Some(directives) = Directives::of(response.lines("cache-control")) {
-        let is_kept = |name: &[u8]| {
-            ["public", "private", "s-maxage", "proxy-revalidate"]
-                .iter()
-                .all(|shared| !name.eq_ignore_ascii_case(shared.as_bytes()))
-        };
-        for (name, text) in directives.0.iter().filter(|(name, _)| is_kept(name)) {
-            if let (false, Ok(text)) = (name.is_empty(), std::str::from_utf8(text)) {
-                value.extend([", ", text]);
-            }
+    let value = match Directives::of(response.lines("cache-control")) {
+        Some(directives) => {
+            let shared = ["public", "private", "s-maxage", "proxy-revalidate"];
+            directives.without(&shared, "private")
         }
-    }
+        // A `no-store` may be in what cannot be parsed.
+        None => "private, no-store".to_owned(),
+    };
     edits.push(Edit::Replace("cache-control", Cow::Owned(value)));
-    for (name, _) in response.all().filter(|(name, _)| targeted(name).is_some()) {
-        if let Ok(name) = std::str::from_utf8(name)
-            && !edits.contains(&Edit::Remove(name))
-        {
-            edits.push(Edit::Remove(name));
+    for (name, value) in response.all() {
+        let (Some(field), Ok(name)) = (targeted(name), std::str::from_utf8(name)) else {
+            continue;
+        };
+        // The other directives of Surrogate-Control switch processing on, such as `content="ESI/1.0"`.
+        let content = Directives::of([value].into_iter()).filter(|directives| directives.has("content"));
+        let edit = match content {
+            Some(directives) if field == FreshBy::SurrogateControl => {
+                let lifetimes = ["max-age", "no-store", "no-store-remote"];
+                Edit::Replace(name, Cow::Owned(directives.without(&lifetimes, "no-store")))
+            }
+            _ => Edit::Remove(name),
+        };
+        if !edits.contains(&edit) {
+            edits.push(edit);
         }
     }
     edits
@@ -130,31 +138,44 @@ pub fn make_private<H: Headers + ?Sized>(response: &H) -> Edits<'_> {
 /// The targeted field of this name: one that some caches obey in place of `Cache-Control`.
 fn targeted(name: &[u8]) -> Option<FreshBy> {
     match name {
+        b"cache-control" => None,
         b"surrogate-control" => Some(FreshBy::SurrogateControl),
         b"edge-control" => Some(FreshBy::EdgeControl),
         b"x-accel-expires" => Some(FreshBy::XAccelExpires),
-        name if name.ends_with(b"cdn-cache-control") => Some(FreshBy::CdnCacheControl),
+        // CDN-Cache-Control, and the fields of single CDNs: Cloudflare-CDN-Cache-Control, Akamai-Cache-Control, …
+        name if name.ends_with(b"cache-control") => Some(FreshBy::CdnCacheControl),
         _ => None,
     }
 }
 
-/// Whether the value of a targeted field lets a cache use a response without asking.
-fn lets_use(field: FreshBy, value: &[u8]) -> bool {
+/// What a field lets a cache do.
+enum Permission {
+    None,
+    Store,
+    Use,
+}
+
+/// What the value of a targeted field lets a cache do.
+fn targeted_permission(field: FreshBy, value: &[u8]) -> Permission {
     let value = trim_ows(value);
     if field == FreshBy::XAccelExpires {
-        return value != b"0" && !value.eq_ignore_ascii_case(b"off");
+        let is_off = value == b"0" || value.eq_ignore_ascii_case(b"off");
+        return if is_off { Permission::None } else { Permission::Use };
     }
     let Some(directives) = Directives::of([value].into_iter()) else {
-        return true;
+        return Permission::Use;
     };
-    let refuses = directives.has("no-store")
-        || directives.has("bypass-cache")
-        || directives.has_unqualified("private")
-        || directives.has_unqualified("no-cache");
+    if directives.forbid_storing() || directives.has("bypass-cache") {
+        return Permission::None;
+    }
     let lives = ["max-age", "s-maxage", "cache-maxage"]
         .iter()
         .any(|name| directives.seconds(name).is_some_and(|seconds| seconds > 0));
-    lives && !refuses
+    if (lives || directives.allow_stale()) && !directives.has_unqualified("no-cache") {
+        Permission::Use
+    } else {
+        Permission::Store
+    }
 }
 
 /// The Unix seconds of an HTTP date (RFC 9110 section 5.6.7). None for an invalid date, such as `0`.
@@ -184,6 +205,23 @@ impl<'a> Directives<'a> {
         Some(Directives(all))
     }
 
+    /// The directives but those of these names, behind one that takes their place.
+    fn without(&self, names: &[&str], first: &str) -> String {
+        let mut value = first.to_owned();
+        let is_kept = |name: &[u8]| {
+            let is_named = names
+                .iter()
+                .any(|other| name.eq_ignore_ascii_case(other.as_bytes()));
+            !name.is_empty() && !is_named
+        };
+        for (_, text) in self.0.iter().filter(|(name, _)| is_kept(name)) {
+            if let Ok(text) = std::str::from_utf8(text) {
+                value.extend([", ", text]);
+            }
+        }
+        value
+    }
+
     fn named(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         let of_name = move |directive: &&(&[u8], &[u8])| directive.0.eq_ignore_ascii_case(name.as_bytes());
         self.0.iter().filter(of_name).map(|(_, text)| *text)
@@ -196,6 +234,20 @@ impl<'a> Directives<'a> {
     /// Whether the directive is there without an argument. With one, `private` and `no-cache` cover single fields only.
     fn has_unqualified(&self, name: &str) -> bool {
         self.named(name).any(|text| !text.contains(&b'='))
+    }
+
+    /// Whether no shared cache may store the response. A cache that understands the status may ignore `no-store` beside
+    /// `must-understand` (RFC 9111 section 5.2.2.3).
+    fn forbid_storing(&self) -> bool {
+        (self.has("no-store") && !self.has("must-understand")) || self.has_unqualified("private")
+    }
+
+    /// Whether a cache may use a stale response while it revalidates.
+    fn allow_stale(&self) -> bool {
+        self.seconds("stale-while-revalidate")
+            .is_some_and(|seconds| seconds > 0)
+            && !self.has("must-revalidate")
+            && !self.has("proxy-revalidate")
     }
 
     /// The largest argument of a directive. An argument that is no number counts as 1.
@@ -312,7 +364,21 @@ mod tests {
                 &[("cdn-cache-control", "max-age=60"), (CC, "private")],
                 Fresh(CdnCacheControl),
             ),
-            (&[("cdn-cache-control", "max-age=0"), (CC, "private")], Private),
+            (
+                &[("cdn-cache-control", "max-age=0"), (CC, "private")],
+                Revalidated,
+            ),
+            (&[("cdn-cache-control", "public"), (CC, "no-store")], Revalidated),
+            (
+                &[("surrogate-control", "content=\"ESI/1.0\""), (CC, "private")],
+                Revalidated,
+            ),
+            (&[("cdn-cache-control", "private"), (CC, "private")], Private),
+            (
+                &[("cdn-cache-control", "no-cache, max-age=60"), (CC, "private")],
+                Revalidated,
+            ),
+            (&[(CC, "no-store, must-understand, max-age=60")], Fresh(MaxAge)),
             (
                 &[("cdn-cache-control", "no-store, max-age=60"), (CC, "private")],
                 Private,
@@ -364,7 +430,7 @@ mod tests {
                 "private, ext=\"a, b\", max-age=1",
                 &[],
             ),
-            (&[(CC, "ext=\"a, private")], "private", &[]),
+            (&[(CC, "ext=\"a, private")], "private, no-store", &[]),
             (
                 &[
                     ("cdn-cache-control", "max-age=1"),

@@ -18,7 +18,7 @@ pub const MAX_PAIRS: usize = 512;
 ///
 /// A cookie without `=` has no name and is skipped. Double quotes around a value are removed, as Envoy does.
 pub fn parse<H: Headers + ?Sized>(headers: &H) -> Option<Multimap<'_>> {
-    let mut cookies = Vec::new();
+    let mut cookies = Multimap::default();
     let (mut bytes, mut pairs) = (0, 0);
     for line in headers.lines("cookie") {
         bytes += line.len();
@@ -34,11 +34,11 @@ pub fn parse<H: Headers + ?Sized>(headers: &H) -> Option<Multimap<'_>> {
             let (pair, behind) = split_once(line, b';');
             rest = behind;
             if let (name, Some(value)) = split_once(pair, b'=') {
-                cookies.push((trim_ows(name), unquoted(trim_ows(value))));
+                cookies.push(trim_ows(name), unquoted(trim_ows(value)));
             }
         }
     }
-    Some(cookies.into_iter().collect())
+    Some(cookies)
 }
 
 /// The bytes before the first separator, and those behind it if there is one.
@@ -55,6 +55,12 @@ fn unquoted(value: &[u8]) -> &[u8] {
         _ => value,
     }
 }
+
+/// The longest host name (RFC 1035 section 2.3.4).
+const MAX_HOST: usize = 253;
+
+/// The most labels of a domain whose cookies are expired.
+const MAX_LABELS: usize = 5;
 
 /// When a cookie carries `Secure`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +99,7 @@ pub struct CookieTemplate {
     pub same_site: SameSite,
     path: String,
     domain: Option<String>,
+    is_partitioned: bool,
     secure: Secure,
     attributes: String,
 }
@@ -152,6 +159,7 @@ impl CookieTemplate {
             same_site: given.same_site,
             path: given.path.to_owned(),
             domain: given.domain.map(str::to_owned),
+            is_partitioned: given.partitioned,
             secure: given.secure,
             attributes,
         }
@@ -191,15 +199,26 @@ impl CookieTemplate {
     /// kept from an earlier configuration: those of the host itself and of its parent domains, at `/`.
     pub fn expire_others<'a>(&'a self, host: &'a str, scheme: Scheme) -> impl Iterator<Item = String> + 'a {
         let parents = std::iter::successors(Some(host), |host| Some(host.split_once('.')?.1));
-        // A browser refuses a domain of one label.
-        let domains = parents.filter(|domain| domain.contains('.') && !domain.starts_with('['));
+        // A browser refuses a domain of one label. The client may choose the host, so only a few plain domains are written.
+        let is_plain = host.len() <= MAX_HOST
+            && host
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+        let depth = host.split('.').count();
+        let domains = parents.skip(depth.saturating_sub(MAX_LABELS));
+        let domains = domains.filter(move |domain| is_plain && domain.contains('.'));
         let all = std::iter::once(None).chain(domains.map(Some));
         let ours = (self.domain.as_deref(), self.path.as_str());
         all.filter(move |domain| (*domain, "/") != ours)
             .map(move |domain| {
                 let domain = domain.map_or_else(String::new, |domain| format!("; Domain={domain}"));
+                let partitioned = if self.is_partitioned {
+                    "; SameSite=None; Partitioned"
+                } else {
+                    ""
+                };
                 format!(
-                    "{}=; Max-Age=0; Path=/{domain}{}",
+                    "{}=; Max-Age=0; Path=/{domain}{partitioned}{}",
                     self.name,
                     self.secured(scheme)
                 )
@@ -282,9 +301,9 @@ mod tests {
             };
             CookieTemplate::new("p".into(), &attributes)
         };
-        let expired = |template: CookieTemplate, host| -> Vec<String> {
+        fn expired(template: CookieTemplate, host: &str) -> Vec<String> {
             template.expire_others(host, Scheme::Http).collect()
-        };
+        }
         let (host, shop, parent) = (
             "p=; Max-Age=0; Path=/".to_owned(),
             "p=; Max-Age=0; Path=/; Domain=shop.example.com".to_owned(),
@@ -304,6 +323,16 @@ mod tests {
         );
         assert_eq!(expired(of(None, "/a"), "localhost"), std::slice::from_ref(&host));
         assert_eq!(expired(of(None, "/a"), "[::1]"), [host]);
+        let of_parent = |host: &str| expired(of(None, "/"), host).len();
+        assert_eq!(of_parent("a.b.c.d.e"), 4);
+        assert_eq!(of_parent(&"a.".repeat(100)), 4);
+        for odd in [
+            "evil;expires=x.example.com",
+            "\u{e9}.example.com",
+            &"a.".repeat(127),
+        ] {
+            assert_eq!(of_parent(odd), 0, "{odd}");
+        }
     }
 
     #[test]

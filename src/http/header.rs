@@ -5,6 +5,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use smallvec::SmallVec;
+
 /// The headers of one message.
 pub trait Headers {
     /// Each line's name and value, in the order of arrival. Names are lower case, as HTTP/2 has them.
@@ -116,32 +118,32 @@ impl HeaderName {
 }
 
 /// A set of field names. Most lookups miss, and miss fast.
+///
+/// `_` counts as `-`, as it does for CGI (RFC 3875 section 4.1.18), WSGI and PHP.
 #[derive(Debug, Default)]
 pub struct HeaderNames {
-    /// In order of length, then of bytes.
-    names: Vec<HeaderName>,
+    /// Folded, in order of length, then of bytes.
+    names: Vec<Folded>,
     /// The [`fingerprint`] of each name.
     fingerprints: u64,
 }
 
 impl HeaderNames {
     /// Adds a name to the set.
-    pub fn insert(&mut self, name: HeaderName) {
-        if let Err(index) = self.find(name.as_str().as_bytes()) {
-            self.fingerprints |= fingerprint(name.as_str().as_bytes());
+    pub fn insert(&mut self, name: &HeaderName) {
+        let name = folded(name.as_str().as_bytes());
+        if let Err(index) = self.find(&name) {
+            self.fingerprints |= fingerprint(&name);
             self.names.insert(index, name);
         }
     }
 
-    /// The name of these bytes, if the set has it.
+    /// Whether the set has a name.
     #[must_use]
-    #[inline(always)]
-    pub fn get(&self, name: &[u8]) -> Option<&str> {
-        if self.fingerprints & fingerprint(name) == 0 {
-            return None;
-        }
-        let index = self.find(name).ok()?;
-        self.names.get(index).map(HeaderName::as_str)
+    pub fn contains(&self, name: &[u8]) -> bool {
+        // Folding changes neither the length nor, in most names, the last byte.
+        let is_possible = self.fingerprints & fingerprint(name) != 0 || name.ends_with(b"_");
+        is_possible && self.find(&folded(name)).is_ok()
     }
 
     /// Whether the set is empty.
@@ -151,11 +153,26 @@ impl HeaderNames {
     }
 
     fn find(&self, name: &[u8]) -> Result<usize, usize> {
-        self.names.binary_search_by(|known| {
-            let known = known.as_str().as_bytes();
-            known.len().cmp(&name.len()).then_with(|| known.cmp(name))
-        })
+        let order = |known: &Folded| {
+            known
+                .len()
+                .cmp(&name.len())
+                .then_with(|| known.as_slice().cmp(name))
+        };
+        self.names.binary_search_by(order)
     }
+}
+
+/// A name with `-` in place of `_`.
+type Folded = SmallVec<[u8; 32]>;
+
+fn folded(name: &[u8]) -> Folded {
+    name.iter().map(|b| if *b == b'_' { b'-' } else { *b }).collect()
+}
+
+/// Whether two names are one to an app that reads `_` as `-`.
+pub(crate) fn is_same_field(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && folded(a) == folded(b)
 }
 
 /// One of 64 bits, chosen by a name's length and last byte: a small Bloom filter over names.
@@ -214,17 +231,25 @@ mod tests {
     #[test]
     fn a_name_is_found_among_others() {
         let mut names = HeaderNames::default();
-        assert!(names.is_empty() && names.get(b"").is_none());
+        assert!(names.is_empty() && !names.contains(b""));
         let long = "x".repeat(100);
-        for name in ["x-b", "x-long", "x-a", "x-b", &long] {
-            names.insert(HeaderName::new(name).unwrap());
+        for name in ["x-b", "x-long", "x-a", "x-b", "x_c", "x-", &long] {
+            names.insert(&HeaderName::new(name).unwrap());
         }
-        for name in ["x-a", "x-b", "x-long", &long] {
-            assert_eq!(names.get(name.as_bytes()), Some(name));
+        for name in [
+            "x-a", "x-b", "x_b", "x-long", "x_long", "x-c", "x_c", "x-", "x_", &long,
+        ] {
+            assert!(names.contains(name.as_bytes()), "{name}");
         }
-        for name in ["", "x-", "x-c", "X-a", "x-lonh", &long[1..], &format!("{long}x")] {
-            assert_eq!(names.get(name.as_bytes()), None, "{name}");
+        for name in ["", "x", "x-d", "X-a", "x-lonh", &long[1..], &format!("{long}x")] {
+            assert!(!names.contains(name.as_bytes()), "{name}");
         }
+    }
+
+    #[test]
+    fn an_underscore_counts_as_a_hyphen() {
+        assert!(is_same_field(b"x-app_version", b"x_app-version"));
+        assert!(!is_same_field(b"x-app", b"x-app-") && !is_same_field(b"x-a", b"x-b"));
     }
 
     #[test]

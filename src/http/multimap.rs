@@ -3,6 +3,8 @@
 use std::cell::{Cell, OnceCell};
 use std::cmp::Ordering;
 
+use smallvec::SmallVec;
+
 /// A name and a value.
 type Pair<'m> = (&'m [u8], &'m [u8]);
 
@@ -13,10 +15,10 @@ const SCANS: u8 = 4;
 /// Borrowed names and values in the order of arrival. A name may have several values.
 #[derive(Debug, Default)]
 pub struct Multimap<'m> {
-    pairs: Vec<Pair<'m>>,
+    pairs: SmallVec<[Pair<'m>; 8]>,
     scans: Cell<u8>,
     /// The pairs sorted as [`order`] says; pairs of one name stay in the order of arrival.
-    sorted: OnceCell<Vec<Pair<'m>>>,
+    sorted: OnceCell<Box<[Pair<'m>]>>,
 }
 
 impl<'m> FromIterator<Pair<'m>> for Multimap<'m> {
@@ -29,30 +31,38 @@ impl<'m> FromIterator<Pair<'m>> for Multimap<'m> {
 }
 
 impl<'m> Multimap<'m> {
+    /// Adds a pair behind the others, before the first lookup.
+    pub fn push(&mut self, name: &'m [u8], value: &'m [u8]) {
+        self.pairs.push((name, value));
+    }
+
     /// The values of a name in the order of arrival. Names are compared byte by byte.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'m [u8]> + 'a {
         let name = name.as_bytes();
-        let candidates = if self.sorted.get().is_none() && self.scans.get() < SCANS {
+        let is_scan = self.sorted.get().is_none() && self.scans.get() < SCANS;
+        let candidates = if is_scan {
             self.scans.set(self.scans.get() + 1);
             &self.pairs[..]
         } else {
-            self.run(name)
+            self.starting_at(name)
         };
-        let of_name = candidates.iter().filter(move |(other, _)| *other == name);
-        of_name.map(|(_, value)| *value)
+        let is_named = move |pair: &&Pair<'m>| pair.0 == name;
+        // In the index, all pairs of the name come first.
+        let candidates = candidates
+            .iter()
+            .take_while(move |pair| is_scan || is_named(pair));
+        candidates.filter(is_named).map(|(_, value)| *value)
     }
 
-    /// The pairs of a name, by the index.
-    fn run(&self, name: &[u8]) -> &[Pair<'m>] {
+    /// The pairs of a name and all behind it, by the index.
+    fn starting_at(&self, name: &[u8]) -> &[Pair<'m>] {
         let sorted = self.sorted.get_or_init(|| {
-            let mut pairs = self.pairs.clone();
+            let mut pairs: Box<[_]> = self.pairs.as_slice().into();
             pairs.sort_by(|(a, _), (b, _)| order(a, b));
             pairs
         });
         let start = sorted.partition_point(|(other, _)| order(other, name).is_lt());
-        let rest = sorted.get(start..).unwrap_or_default();
-        let length = rest.iter().take_while(|(other, _)| *other == name).count();
-        rest.get(..length).unwrap_or_default()
+        sorted.get(start..).unwrap_or_default()
     }
 }
 

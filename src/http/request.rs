@@ -22,6 +22,7 @@ pub struct Request<'h, H: ?Sized, E> {
     host: Cow<'h, [u8]>,
     method: OnceCell<&'h [u8]>,
     target: OnceCell<Target<'h>>,
+    header_scans: Cell<u8>,
     header_fields: OnceCell<Multimap<'h>>,
     cookies: OnceCell<Option<Multimap<'h>>>,
     query_params: OnceCell<Multimap<'h>>,
@@ -31,6 +32,9 @@ pub struct Request<'h, H: ?Sized, E> {
     fetch_kind: OnceCell<FetchKind>,
     exceeded: Cell<Limits>,
 }
+
+/// How many lookups of headers scan all headers before they are indexed.
+const HEADER_SCANS: u8 = 4;
 
 /// The path that Envoy routes on, and the query.
 #[derive(Debug, Clone, Copy)]
@@ -103,6 +107,7 @@ impl<'h, H: Headers + ?Sized, E: Environment> Request<'h, H, E> {
             host: normalized_host(headers.first(":authority").unwrap_or_default()),
             method: OnceCell::new(),
             target: OnceCell::new(),
+            header_scans: Cell::default(),
             header_fields: OnceCell::new(),
             cookies: OnceCell::new(),
             query_params: OnceCell::new(),
@@ -145,7 +150,12 @@ impl<'h, H: Headers + ?Sized, E: Environment> Request<'h, H, E> {
 
     /// The value of a header, its lines joined with a comma. None if the header is absent.
     #[must_use]
-    pub fn header(&self, name: &str) -> Option<Cow<'h, [u8]>> {
+    pub fn header<'a>(&'a self, name: &'a str) -> Option<Cow<'a, [u8]>> {
+        // Most requests need few lookups, and a scan of the headers costs less than a list of them.
+        if self.header_scans.get() < HEADER_SCANS {
+            self.header_scans.set(self.header_scans.get() + 1);
+            return self.headers.joined(name);
+        }
         let fields = self.header_fields.get_or_init(|| self.headers.all().collect());
         join(fields.values(name))
     }

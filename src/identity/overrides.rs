@@ -81,7 +81,11 @@ impl Override {
             .as_ref()
             .and_then(|name| request.query_param(name))
             .map(|value| percent_decode(value).into());
-        let held = || request.cookies(&self.cookie.as_ref()?.name).next();
+        // Some clients percent-encode `~`.
+        let held = || -> Option<Cow<'_, [u8]>> {
+            let value = request.cookies(&self.cookie.as_ref()?.name).next()?;
+            Some(percent_decode(value).into())
+        };
         let off = by_query.as_deref() == Some(OFF.as_bytes());
         let asks = by_header.is_some() || (by_query.is_some() && !off);
         if let Some(grant) = by_header.and_then(|value| self.grant(&value, app, request)) {
@@ -98,7 +102,7 @@ impl Override {
             };
         }
         if let Some(grant) = by_query.and_then(|value| self.grant(&value, app, request)) {
-            let is_set = self.cookie.is_some() && held() != Some(grant.value.as_bytes());
+            let is_set = self.cookie.is_some() && held().as_deref() != Some(grant.value.as_bytes());
             return Asked {
                 version: Some(grant.version),
                 cookie: is_set.then_some(CookieChange::Set(grant.value)),
@@ -106,7 +110,7 @@ impl Override {
             };
         }
         let held = held();
-        let grant = held.and_then(|value| self.grant(value, app, request));
+        let grant = held.as_deref().and_then(|value| self.grant(value, app, request));
         Asked {
             denied: grant.is_none() && (asks || held.is_some()),
             version: grant.map(|grant| grant.version),

@@ -26,7 +26,8 @@ pub enum Metric<'a> {
     PinsWithheld {
         /// The app's name.
         app: &'a str,
-        /// `cross-site`, or [`FreshBy::as_str`](crate::http::cacheability::FreshBy::as_str).
+        /// [`Withheld::as_str`](crate::decision::Withheld::as_str) or
+        /// [`FreshBy::as_str`](crate::http::cacheability::FreshBy::as_str).
         cause: &'static str,
     },
     /// Counts requests with a build id that no version has.

@@ -1,5 +1,7 @@
 //! One request and its response.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use log::{info, warn};
@@ -41,11 +43,9 @@ impl ActiveConfig {
             let cause = cause.as_str();
             host::count(&Metric::PinsRejected { app, cause });
         }
-        if decision.withholds_pin {
-            host::count(&Metric::PinsWithheld {
-                app,
-                cause: "cross-site",
-            });
+        if let Some(reason) = decision.withheld {
+            let cause = reason.as_str();
+            host::count(&Metric::PinsWithheld { app, cause });
         }
         if decision.has_unknown_build() {
             host::count(&Metric::BuildsUnknown { app });
@@ -154,9 +154,18 @@ fn respond(decision: &Decision) {
 fn report_withheld(app: &str, by: FreshBy) {
     let cause = by.as_str();
     host::count(&Metric::PinsWithheld { app, cause });
-    let key = format!("pinion|{}|{app}|withheld", Proxy.plugin());
-    let hour = (Proxy.now() / 3600).to_le_bytes();
+    thread_local! {
+        /// By app, the hour of the last warning of any worker that this one knows of.
+        static WARNED: RefCell<BTreeMap<String, u64>> = const { RefCell::new(BTreeMap::new()) };
+    }
+    let hour = Proxy.now() / 3600;
+    if WARNED.with_borrow_mut(|warned| warned.insert(app.to_owned(), hour) == Some(hour)) {
+        return;
+    }
+    // No version has a name with `~`, so the key is none of outlier detection's.
+    let key = format!("pinion|{}|{app}|~withheld", Proxy.plugin());
     let (last, cas) = Proxy.get(&key).unzip();
+    let hour = hour.to_le_bytes();
     // If another worker writes first, that worker warns.
     if last.as_deref() != Some(&hour) && Proxy.compare_and_set(&key, &hour, cas).is_ok() {
         warn!(

@@ -187,6 +187,12 @@ impl<V: Clone + PartialEq> Layout<V> {
         self.runs.get(run).map_or(&self.stable, |(_, owner)| owner)
     }
 
+    /// Whether an owner has any slot.
+    #[must_use]
+    pub fn has(&self, owner: &V) -> bool {
+        self.runs.iter().any(|(_, other)| other == owner)
+    }
+
     /// The slot that lies as far into an owner's slots as `slot` lies into all. None if the owner has none.
     #[must_use]
     pub fn slot_within(&self, owner: &V, slot: Slot) -> Option<Slot> {

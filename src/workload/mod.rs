@@ -7,8 +7,8 @@ pub mod stamp;
 use std::borrow::Cow;
 
 use crate::environment::Environment;
-use crate::http::edit::{Edit, Edits};
-use crate::http::header::Headers;
+use crate::http::edit::{Edit, Edits, unconnected};
+use crate::http::header::{Headers, is_same_field};
 use crate::http::request::Request;
 use mirror::{Mirror, Signal};
 use stamp::Stamp;
@@ -68,12 +68,20 @@ impl Workload {
         };
         let request = Request::new(headers, environment);
         let tag = mirror.header.as_str();
+        // The app may read `_` as `-`.
+        let spellings = headers.all().filter_map(|(name, _)| {
+            let is_other = name != tag.as_bytes() && is_same_field(name, tag.as_bytes());
+            std::str::from_utf8(name).ok().filter(|_| is_other)
+        });
+        edits.extend(spellings.map(Edit::Remove));
         let Some(signal) = mirror.detect.signal(&request) else {
             edits.extend(headers.first(tag).map(|_| Edit::Remove(tag)));
             return verdict(MirrorOutcome::Live, edits);
         };
         // An access log recognizes a blocked request by the tag, too.
         edits.push(Edit::Replace(tag, Cow::Borrowed("true")));
+        let connection = unconnected(headers, &edits);
+        edits.extend(connection);
         // A live request that an outdated route sent here names another version too. It must reach the app.
         let Signal::Mirrored(original_authority) = signal else {
             return verdict(MirrorOutcome::Tagged, edits);
