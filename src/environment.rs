@@ -1,7 +1,7 @@
-//! What a decision takes from outside the message: the time, chance, verified claims, the client's address, and state
-//! that the workers of a proxy share.
+//! What a decision takes from outside the message: the time, random numbers, verified claims, the client's address, and
+//! state that the workers of a proxy share.
 //!
-//! A host implements [`Environment`] and, for outlier detection, [`SharedStore`]. The decision knows nothing of the host.
+//! A host implements [`Environment`], and [`SharedStore`] for outlier detection. The decision knows nothing of the host.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -63,7 +63,7 @@ pub trait SharedStore {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Contended;
 
-/// A store of this thread alone, for tools and tests.
+/// A store that only this thread uses, for tools and tests.
 #[derive(Debug, Default)]
 pub struct LocalStore(RefCell<BTreeMap<String, (Vec<u8>, u32)>>);
 
