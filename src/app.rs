@@ -1,4 +1,4 @@
-//! The validated model of an edge: its apps, and what each does with a request. [`config`](crate::config) builds it.
+//! The validated model of an edge: its apps, and what each app does with a request. [`config`](crate::config) builds it.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub struct Edge {
     apps: Vec<Arc<App>>,
     scopes: ScopeMap<Arc<App>>,
     stripped: HeaderNames,
-    /// Whether reason and app are also written as filter state, for access logs.
+    /// Whether the reason and the app are also written as filter state, for access logs.
     pub access_log: bool,
     /// The requests that may ask for an explanation.
     pub explain: Option<Explain>,
@@ -31,7 +31,7 @@ pub struct Edge {
 /// An app: a service with several versions behind one host or path.
 #[derive(Debug)]
 pub struct App {
-    /// Salts the assignment, and names the cookie and the metrics.
+    /// The app's name: an input of the hash that assigns slots, and a part of the names of the cookie and the metrics.
     pub name: String,
     /// The app's index in the configuration.
     pub index: usize,
@@ -47,7 +47,7 @@ pub struct App {
     pub pinning: Pinning,
     /// How testers ask for a version.
     pub overrides: Option<Override>,
-    /// What an arriving route header means.
+    /// What an incoming route header means.
     pub inbound: Inbound,
     /// The request header that routes match on.
     pub route_header: HeaderName,
@@ -79,12 +79,12 @@ pub enum Mode {
     Observe,
 }
 
-/// What a route header means that arrives with a request.
+/// What an incoming route header means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Inbound {
-    /// Nothing. The client wrote it.
+    /// Nothing: the client wrote the header.
     Strip,
-    /// The version, so that a request keeps its version over several hops.
+    /// The version to use, so that a request keeps its version over several hops.
     Keep,
 }
 
@@ -139,8 +139,8 @@ impl Edge {
         self.scopes.find(host, path)
     }
 
-    /// The configured name of this header if no client may send it: a route header of an enforcing app, or a mark of
-    /// mirrored requests.
+    /// The configured name of this header, if clients may not send it: the route header of an app in enforce mode, or a mark
+    /// of mirrored requests.
     #[must_use]
     pub fn stripped(&self, name: &[u8]) -> Option<&str> {
         self.stripped.get(name)

@@ -54,8 +54,8 @@ pub fn request_edits<'a, H: Headers + ?Sized>(
     edits
 }
 
-/// Adds a new pin to the request's cookies, as the client will send it from now on. So another gateway behind this one, or
-/// this gateway after an internal redirect, decides alike. None if the cookies are not UTF-8.
+/// Adds a new pin to the request's cookies, as the client will send it from now on. So the next gateway, or this gateway
+/// after an internal redirect, decides alike. None if the cookies are not UTF-8.
 fn with_cookie<'a, H: Headers + ?Sized>(headers: &H, name: &str, pin: &str) -> Option<Edit<'a>> {
     // If the host gave no headers, there may be cookies that an edit would remove.
     headers.all().next()?;
@@ -99,7 +99,7 @@ fn strip<'a, H: Headers + ?Sized>(
 pub struct Stamp<'a> {
     /// The edits of the response.
     pub edits: Edits<'a>,
-    /// Whether the upstream says that another version than the decided one served.
+    /// Whether the upstream names another version than the decided version.
     pub is_mismatch: bool,
     /// Why a new pin is withheld, if it is.
     pub withheld: Option<FreshBy>,
@@ -143,7 +143,7 @@ pub fn stamp<'a, H: Headers + ?Sized>(
     }
 }
 
-/// Sets the client's state. A shared cache would give one client's state to others, so the response becomes private. Returns
+/// Sets the client's state. A shared cache would give this state to other clients, so the response becomes private. Returns
 /// why the pin is withheld, if it is.
 fn set_state<'a, H: Headers + ?Sized>(
     edits: &mut Edits<'a>,

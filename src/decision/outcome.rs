@@ -70,11 +70,11 @@ pub struct Decision {
     pub exceeded: Limits,
     /// Whether a new pin is withheld because the browser withheld the client's cookie.
     pub withholds_pin: bool,
-    /// The state to set at the client, if any changes.
+    /// The state to set at the client, if it changes.
     pub client_state: Option<ClientState>,
     /// The result of each step.
     pub trace: Trace,
-    /// What the response will tell about the version's health, if that is watched.
+    /// How the response counts for the version's health. None if the version is not watched.
     pub probe: Option<Probe>,
 }
 
@@ -111,7 +111,7 @@ pub struct ClientState {
     pub(super) pin: Option<String>,
     /// The change of the override cookie.
     pub(super) override_cookie: Option<CookieChange>,
-    /// The host whose other cookies of the pin's name are expired.
+    /// The host at which duplicate cookies of the pin's name are expired.
     pub(super) expire_others: Option<String>,
     /// The scheme of the client's request.
     pub(super) scheme: Scheme,

@@ -49,17 +49,17 @@ impl Selection {
     }
 }
 
-/// What a step finds.
+/// What a step finds out about a request.
 enum Finding<'a> {
     /// The step does not exist for this app, and leaves no trace.
     Skipped,
     /// The step does not apply.
     Passed(Why),
-    /// The version.
+    /// The step decides: this version.
     Version(&'a VersionRef, StepResult),
-    /// A split among versions. A later step finds the client's slot.
+    /// A split among versions. A later step finds the client, whose slot selects one of these versions.
     Split(&'a Layout<VersionRef>, StepResult),
-    /// The client.
+    /// The step decides: the version of this client.
     Client(Client, StepResult),
 }
 
@@ -213,7 +213,7 @@ fn pin<'a, H: Headers + ?Sized, E: Environment>(app: &App, request: &Request<'_,
     }
 }
 
-/// A client and what is known of its slot.
+/// A client, and its slot.
 enum Client {
     /// The client has a key.
     Keyed(Slot),
@@ -232,8 +232,8 @@ enum Client {
 }
 
 impl Client {
-    /// The version for this client: by a rule's split, if one applies, else by the app's shares. The client's pin is the
-    /// same in both cases, so that a split's version never enters a pin.
+    /// The selection for this client: by a rule's split, if a split applies, else by the app's shares. The client's pin is
+    /// the same in both cases, so that a split's version never enters a pin.
     fn select<H: Headers + ?Sized, E: Environment>(
         self,
         app: &App,
@@ -288,16 +288,16 @@ impl Client {
     }
 }
 
-/// How soon a pin is issued again to expire duplicate cookies of a client that is no browser, in seconds: a client that keeps a
-/// cookie in spite of that must not get a `Set-Cookie` on every response.
+/// The least age of a pin, in seconds, at which it is reissued to expire duplicate cookies, unless the request is a
+/// navigation. A client that keeps the duplicates must not get a `Set-Cookie` on every response.
 const DUPLICATES_INTERVAL: u64 = 60;
 
-/// The age up to which a pin may have been issued before an internal redirect of the same request, in seconds.
+/// The greatest age, in seconds, of a pin that was issued before an internal redirect of the same request.
 const REDIRECT_WINDOW: u64 = 60;
 
-/// The selection for a client with a valid pin. A part of a page stays on the pin's version while that keeps pages, and
-/// changes no cookie. Any other request moves the client to the version of its slot, and renews the pin if half its TTL is
-/// over.
+/// The selection for a client with a valid pin. A part of a page stays on the pin's version while that version keeps pages,
+/// and changes no cookie. Any other request moves the client to the version of its slot, and renews the pin if half its TTL
+/// is over.
 fn pinned<H: Headers + ?Sized, E: Environment>(
     app: &App,
     request: &Request<'_, H, E>,
@@ -419,7 +419,7 @@ fn check_pin(
     Ok(pin)
 }
 
-/// The first valid pin in a header or in the query, where a page's server puts its own pin for the page's parts.
+/// The first valid pin in the header or in the query. A page's server puts the pin of the page there, for the page's parts.
 fn handed_on<H: Headers + ?Sized, E: Environment>(
     pinning: &Pinning,
     request: &Request<'_, H, E>,

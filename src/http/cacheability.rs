@@ -1,7 +1,7 @@
 //! What a shared cache may do with a response (RFC 9111), and how to keep shared caches away from it.
 //!
-//! A response with a client's pin must not reach other clients. The classification errs on the side of the cache: what
-//! cannot be read counts as permission to store.
+//! A response with a client's pin must not reach other clients. So a value that cannot be read counts as permission to
+//! store.
 
 use std::borrow::Cow;
 use std::time::UNIX_EPOCH;
@@ -16,13 +16,13 @@ use super::header::{Headers, trim_ows};
 pub enum Cacheability {
     /// No shared cache may store the response.
     Private,
-    /// A shared cache may store the response, and must ask the origin before each use; or the response does not say.
+    /// A shared cache may store the response, and must revalidate it before each use; or the response does not say.
     Revalidated,
-    /// The origin explicitly lets a shared cache use the response without asking.
+    /// The origin explicitly lets a shared cache reuse the response without revalidation.
     Fresh(FreshBy),
 }
 
-/// The directive or field that lets a shared cache use a response without asking.
+/// The directive or field that lets a shared cache reuse a response without revalidation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
 pub enum FreshBy {
@@ -100,7 +100,7 @@ pub fn of<H: Headers + ?Sized>(response: &H, now: impl FnOnce() -> u64) -> Cache
     }
 }
 
-/// The edits after which no shared cache may store the response. Freshness for the client's own cache stays.
+/// The edits after which no shared cache may store the response. What the client's own cache may do stays.
 pub fn make_private<H: Headers + ?Sized>(response: &H) -> Edits<'_> {
     let mut edits = Edits::new();
     let mut value = "private".to_owned();
@@ -127,7 +127,7 @@ pub fn make_private<H: Headers + ?Sized>(response: &H) -> Edits<'_> {
     edits
 }
 
-/// The targeted field of this name: one that some caches obey in place of `Cache-Control`.
+/// The targeted field of this name. Some caches obey a targeted field in place of `Cache-Control`.
 fn targeted(name: &[u8]) -> Option<FreshBy> {
     match name {
         b"surrogate-control" => Some(FreshBy::SurrogateControl),
@@ -138,7 +138,7 @@ fn targeted(name: &[u8]) -> Option<FreshBy> {
     }
 }
 
-/// Whether the value of a targeted field lets a cache use a response without asking.
+/// Whether the value of a targeted field lets a cache reuse a response without revalidation.
 fn lets_use(field: FreshBy, value: &[u8]) -> bool {
     let value = trim_ows(value);
     if field == FreshBy::XAccelExpires {
@@ -167,7 +167,7 @@ fn http_date(text: &[u8]) -> Option<u64> {
 struct Directives<'a>(SmallVec<[(&'a [u8], &'a [u8]); 8]>);
 
 impl<'a> Directives<'a> {
-    /// The directives of a field's lines. None if a quoted string has no end: what follows its start is unknown.
+    /// The directives of a field's lines. None if a quoted string has no end, because the meaning of the rest is unknown.
     fn of(lines: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
         let mut all = SmallVec::new();
         for line in lines {
@@ -193,7 +193,7 @@ impl<'a> Directives<'a> {
         self.named(name).next().is_some()
     }
 
-    /// Whether the directive is there without an argument. With one, `private` and `no-cache` cover single fields only.
+    /// Whether the directive is there without an argument. With an argument, `private` and `no-cache` cover single fields only.
     fn has_unqualified(&self, name: &str) -> bool {
         self.named(name).any(|text| !text.contains(&b'='))
     }
@@ -219,7 +219,7 @@ fn seconds(directive: &[u8]) -> u64 {
     }
 }
 
-/// Tells bytes in quoted strings (RFC 9110 section 5.6.4) from others.
+/// Distinguishes bytes in quoted strings (RFC 9110 section 5.6.4) from bytes outside.
 #[derive(Default)]
 struct Quotes {
     quoted: bool,

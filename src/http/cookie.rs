@@ -1,4 +1,4 @@
-//! Cookies (RFC 6265bis): those that a client sent, and the `Set-Cookie` that holds a pin.
+//! Cookies (RFC 6265bis): those that a client sent, and the `Set-Cookie` values of a response.
 //!
 //! A malformed cookie counts as absent. This module knows nothing of pins.
 
@@ -9,9 +9,9 @@ use memchr::memchr;
 use super::header::{Headers, trim_ows};
 use super::multimap::Multimap;
 
-/// The most bytes that are read, over all `cookie` lines.
+/// The largest number of bytes that are read, over all `cookie` lines.
 pub const MAX_BYTES: usize = 32 * 1024;
-/// The most cookies that are read, over all `cookie` lines.
+/// The largest number of cookies that are read, over all `cookie` lines.
 pub const MAX_PAIRS: usize = 512;
 
 /// All cookies of a request, over all `cookie` lines. None if they exceed [`MAX_BYTES`] or [`MAX_PAIRS`].
@@ -41,7 +41,7 @@ pub fn parse<H: Headers + ?Sized>(headers: &H) -> Option<Multimap<'_>> {
     Some(cookies.into_iter().collect())
 }
 
-/// The bytes before the first separator, and those behind it if there is one.
+/// The bytes before the first separator, and the bytes after it if there is a separator.
 fn split_once(text: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) {
     match memchr(separator, text).and_then(|at| text.split_at_checked(at)) {
         Some((before, behind)) => (before, behind.get(1..)),
@@ -111,7 +111,7 @@ pub struct Attributes<'a> {
 }
 
 impl Attributes<'_> {
-    /// The attributes of a session cookie for the whole host that scripts can't read.
+    /// The attributes of a session cookie for the whole host, which scripts cannot read.
     pub const SESSION: Self = Attributes {
         max_age: None,
         path: "/",
@@ -191,7 +191,7 @@ impl CookieTemplate {
     /// kept from an earlier configuration: those of the host itself and of its parent domains, at `/`.
     pub fn expire_others<'a>(&'a self, host: &'a str, scheme: Scheme) -> impl Iterator<Item = String> + 'a {
         let parents = std::iter::successors(Some(host), |host| Some(host.split_once('.')?.1));
-        // A browser refuses a domain of one label.
+        // Browsers refuse a domain that has only one label.
         let domains = parents.filter(|domain| domain.contains('.') && !domain.starts_with('['));
         let all = std::iter::once(None).chain(domains.map(Some));
         let ours = (self.domain.as_deref(), self.path.as_str());

@@ -7,15 +7,16 @@ use smallvec::SmallVec;
 /// One change of a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Edit<'a> {
-    /// Adds a first line. The decision has seen that there is none, so the host does not look.
+    /// Adds a line. The decision has checked that the header is absent, so the host need not look.
     Add(&'a str, Cow<'a, str>),
-    /// Adds a line behind those that are there.
+    /// Adds a line after the existing lines.
     Append(&'a str, Cow<'a, str>),
-    /// Sets one line in place of all that are there.
+    /// Sets one line in place of all existing lines.
     Replace(&'a str, Cow<'a, str>),
     /// Removes all lines.
     Remove(&'a str),
 }
 
-/// Changes in the order in which a host applies them. No two set the same header: the configuration refuses equal names.
+/// Changes in the order in which a host applies them. No two changes set the same header: the configuration refuses equal
+/// names.
 pub type Edits<'a> = SmallVec<[Edit<'a>; 2]>;

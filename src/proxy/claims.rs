@@ -2,8 +2,8 @@
 //! as the eight bytes of a double, a boolean as one byte, and a list as a map of its items to empty values, in the
 //! serialization of Proxy-Wasm's header maps.
 //!
-//! The bytes have no type. A text with control characters, as numbers and booleans give, is no string; neither is an object,
-//! whose entries have values. (An object whose values are all empty strings looks like the list of its names.)
+//! The bytes have no type. Bytes with control characters, as those of numbers and booleans, are not a string. A map with
+//! values is an object and not a list. (An object whose values are all empty strings looks like the list of its names.)
 
 use crate::environment::Claim;
 

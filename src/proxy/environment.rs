@@ -1,4 +1,4 @@
-//! The environment of a request in an Envoy: its clock, properties and shared data, and the VM's random numbers.
+//! The environment of a request in Envoy: the proxy's clock, properties and shared data, and the VM's random numbers.
 
 use std::cell::RefCell;
 use std::ffi::OsString;

@@ -18,7 +18,7 @@ const OK: u32 = 0;
 /// The headers of one message.
 pub(super) struct HeaderBlock {
     bytes: Vec<u8>,
-    /// The offset of the first text; 0 if the sizes are not complete.
+    /// The offset of the first text; 0 if the sizes are incomplete.
     texts: usize,
 }
 
@@ -55,7 +55,7 @@ impl HeaderBlock {
 
     /// The values of a name, in the order of arrival.
     pub(super) fn named<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        // Most names differ in length already.
+        // Most names already differ in length.
         let is_named =
             move |line: &Line| line.name.size == name.len() && is_equal(self.text(line.name), name);
         self.lines().filter(is_named).map(|line| self.text(line.value))
@@ -76,7 +76,7 @@ impl HeaderBlock {
     }
 }
 
-/// The offset of the first text, if the block has all of its sizes.
+/// The offset of the first text, if the block contains the sizes of all lines.
 fn first_text(block: &[u8]) -> Option<usize> {
     let count = u32::from_le_bytes(*block.first_chunk()?) as usize;
     let texts = count.checked_mul(8)?.checked_add(4)?;

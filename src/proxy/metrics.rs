@@ -22,7 +22,7 @@ pub enum Metric<'a> {
         /// [`Rejection::as_str`](crate::identity::pin::Rejection::as_str).
         cause: &'static str,
     },
-    /// Counts new pins that were not given.
+    /// Counts new pins that were withheld.
     PinsWithheld {
         /// The app's name.
         app: &'a str,
@@ -41,7 +41,7 @@ pub enum Metric<'a> {
         /// [`Limit::as_str`](crate::http::request::Limit::as_str).
         cause: &'static str,
     },
-    /// Counts responses whose upstream says that another version than the decided one served.
+    /// Counts responses whose upstream names another version than the decided version.
     VersionMismatch {
         /// The app's name.
         app: &'a str,

@@ -1,6 +1,6 @@
 //! Ramps: a version's share as a function of time, so that a rollout proceeds by itself and alike on every proxy.
 //!
-//! A ramp knows only shares and Unix seconds. [`schedule`](crate::rollout::schedule) says who owns which slot at a time.
+//! A ramp knows only shares and Unix seconds. [`schedule`](crate::rollout::schedule) computes the owner of each slot at a time.
 
 use crate::rollout::slots::Share;
 
@@ -32,7 +32,7 @@ impl Ramp {
             None => (elapsed, duration),
         };
         let difference = self.to.slots().abs_diff(self.from.slots());
-        // At most the difference, which is below 100,000.
+        // The result is at most the difference, which is at most 100,000.
         let moved = (u64::from(difference) * done / whole) as u32;
         if self.to >= self.from {
             let share = self.from.plus(moved);

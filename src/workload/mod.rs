@@ -18,7 +18,7 @@ use stamp::Stamp;
 pub struct Workload {
     /// The stamp on responses. None if the workload's version is not known.
     pub stamp: Option<Stamp>,
-    /// How mirrored requests are treated. None if they are not told from live ones.
+    /// How mirrored requests are treated. None if the filter does not look for them.
     pub mirror: Option<Mirror>,
 }
 
