@@ -1,4 +1,5 @@
-//! The validated model of an edge: its apps, and what each app does with a request. [`config`](crate::config) builds it.
+//! The validated model of an edge: its apps, and what each app does with a request.
+//! [`config`](crate::config) builds it.
 
 use std::sync::Arc;
 
@@ -31,7 +32,8 @@ pub struct Edge {
 /// An app: a service with several versions behind one host or path.
 #[derive(Debug)]
 pub struct App {
-    /// The app's name: an input of the hash that assigns slots, and a part of the names of the cookie and the metrics.
+    /// The app's name: an input of the hash that assigns slots, and a part of the names of the
+    /// cookie and the metrics.
     pub name: String,
     /// The app's index in the configuration.
     pub index: usize,
@@ -139,8 +141,8 @@ impl Edge {
         self.scopes.find(host, path)
     }
 
-    /// The configured name of this header, if clients may not send it: the route header of an app in enforce mode, or a mark
-    /// of mirrored requests.
+    /// The configured name of this header, if clients may not send it: the route header of an app
+    /// in enforce mode, or a mark of mirrored requests.
     #[must_use]
     pub fn stripped(&self, name: &[u8]) -> Option<&str> {
         self.stripped.get(name)

@@ -212,12 +212,14 @@ fn inbound(cursor: &Cursor<'_>, around: &impl ProxyInfo) -> Checked<Inbound> {
     Ok(inbound)
 }
 
-/// Refuses two headers of an app with the same name. Only `routeHeader` and `responseHeader` may have the same name.
+/// Refuses two headers of an app with the same name. Only `routeHeader` and `responseHeader` may
+/// have the same name.
 fn distinct(fields: &Fields<'_, '_>, headers: &[(&str, Option<&HeaderName>)]) -> Checked<()> {
     let mut result = Ok(());
     for (i, (field, name)) in headers.iter().enumerate().skip(2) {
         let same = |other: &&(&str, Option<&HeaderName>)| name.is_some() && other.1 == *name;
-        // The override header is read from requests only, so it may have the name of the response header.
+        // The override header is read from requests only, so it may have the name of the response
+        // header.
         let earlier = headers
             .iter()
             .take(i)

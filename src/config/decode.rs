@@ -1,7 +1,8 @@
 //! Reads JSON into checked values and collects every error, each with its path.
 //!
-//! This module knows JSON and paths, and nothing about versions. A derived `Deserialize` would stop at the first error and
-//! could not name its path. Here a wrong value yields [`Invalid`], the error is kept, and the other values are still read.
+//! This module knows JSON and paths, and nothing about versions. A derived `Deserialize` would stop
+//! at the first error and could not name its path. Here a wrong value yields [`Invalid`], the error
+//! is kept, and the other values are still read.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -368,7 +369,8 @@ impl<'a> Fields<'a, '_> {
         self.nodes.iter().any(given)
     }
 
-    /// Records an error of the object as a whole, unless a field is unknown: that error says enough.
+    /// Records an error of the object as a whole, unless a field is unknown: that error says
+    /// enough.
     pub(super) fn fail_all<T>(&self, reason: impl Into<String>) -> Checked<T> {
         if self.nodes.iter().all(|(name, _)| self.is_known(name)) {
             return self.cursor.fail(reason);

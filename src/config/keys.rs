@@ -1,4 +1,5 @@
-//! `keys`: the keys that sign pins and tokens, from the VM's environment. No message contains a key's bytes.
+//! `keys`: the keys that sign pins and tokens, from the VM's environment. No message contains a
+//! key's bytes.
 
 use super::decode::{Checked, Cursor};
 use super::proxy_info::ProxyInfo;

@@ -56,8 +56,8 @@ fn known_version(cursor: &Cursor<'_>, versions: Option<&Versions>) -> Checked<Ve
     }
 }
 
-/// Reads `split`. Its stable version is the app's stable version if the split has this version, else the version with the
-/// largest share.
+/// Reads `split`. Its stable version is the app's stable version if the split has this version,
+/// else the version with the largest share.
 fn split(cursor: &Cursor<'_>, versions: Option<&Versions>) -> Checked<Target> {
     let parts = cursor.some(|part| {
         part.object(|fields| {
@@ -144,7 +144,8 @@ fn named(
     })
 }
 
-/// The conditions of a map from header names to string matches. Names that differ in case only are equal.
+/// The conditions of a map from header names to string matches. Names that differ in case only are
+/// equal.
 fn headers(
     map: &Cursor<'_>,
     condition: impl Fn(HeaderName, StringMatch) -> Condition,

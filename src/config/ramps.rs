@@ -1,4 +1,5 @@
-//! `ramp` and `fallback`: how shares change over time, and which version serves the clients of an ejected one.
+//! `ramp` and `fallback`: how shares change over time, and which version serves the clients of an
+//! ejected one.
 
 use super::decode::{Checked, Cursor, Fields};
 use super::text::percent;
@@ -66,8 +67,8 @@ pub(super) fn ramps(fields: &Fields<'_, '_>, all: &[VersionRef], stable: usize) 
     Ok(())
 }
 
-/// By each version's index, the version that serves its clients while it is ejected: the named version, else the stable
-/// version.
+/// By each version's index, the version that serves its clients while it is ejected: the named
+/// version, else the stable version.
 pub(super) fn fallbacks(
     fields: &Fields<'_, '_>,
     all: &[VersionRef],

@@ -13,7 +13,8 @@ pub(super) fn timestamp(cursor: Cursor<'_>) -> Checked<u64> {
     }
 }
 
-/// The Unix seconds of a time (RFC 3339 section 5.6) from 1970 on, in whole seconds. None for a leap second.
+/// The Unix seconds of a time (RFC 3339 section 5.6) from 1970 on, in whole seconds. None for a
+/// leap second.
 #[must_use]
 pub fn parse_timestamp(text: &str) -> Option<u64> {
     let (date, rest) = text.split_once(['T', 't'])?;

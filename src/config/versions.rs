@@ -17,7 +17,8 @@ const MAX_VERSIONS: usize = 32;
 pub(super) struct Versions {
     pub(super) all: Vec<VersionRef>,
     pub(super) schedule: Schedule,
-    /// By each version's index, the version that serves its clients while it is ejected. None for the stable version.
+    /// By each version's index, the version that serves its clients while it is ejected. None for
+    /// the stable version.
     pub(super) fallbacks: Vec<Option<VersionRef>>,
 }
 
@@ -208,7 +209,8 @@ fn shares(
         return fields.fail("versions", format!("weights must add up to 100, are {sum}"));
     };
     let named = named?;
-    // The rest goes to the stable version if it has no weight, else to the first active version without a weight.
+    // The rest goes to the stable version if it has no weight, else to the first active version
+    // without a weight.
     let open = |draft: &Draft| draft.weight.is_none() && draft.ramp.is_none() && draft.state == State::Active;
     let taker = match named {
         Some(i) => drafts.get(i).is_some_and(open).then_some(i),

@@ -46,7 +46,8 @@ fn stamp(cursor: &Cursor<'_>, around: &impl ProxyInfo) -> Checked<Option<Stamp>>
         let from = fields.required("from", |cursor| source(&cursor));
         let label = fields.optional("label", |cursor| source(&cursor));
         let (header, from, label) = (header?, from?, label?);
-        // A pod without the label keeps its traffic: its responses are not stamped, and a warning says so.
+        // A pod without the label keeps its traffic: its responses are not stamped, and a warning
+        // says so.
         let Some(version) = resolve(fields, "from", &from, around) else {
             return Ok(None);
         };

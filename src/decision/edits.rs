@@ -12,8 +12,8 @@ use crate::identity::pinning::Cacheable;
 
 /// The edits of a request.
 ///
-/// The app's route header is replaced. Route headers of other apps and a client's own mirror marks are removed. In observe
-/// mode no header changes.
+/// The app's route header is replaced. Route headers of other apps and a client's own mirror marks
+/// are removed. In observe mode no header changes.
 pub fn request_edits<'a, H: Headers + ?Sized>(
     edge: &'a Edge,
     headers: &H,
@@ -54,8 +54,9 @@ pub fn request_edits<'a, H: Headers + ?Sized>(
     edits
 }
 
-/// Adds a new pin to the request's cookies, as the client will send it from now on. So the next gateway, or this gateway
-/// after an internal redirect, decides alike. None if the cookies are not UTF-8.
+/// Adds a new pin to the request's cookies, as the client will send it from now on. So the next
+/// gateway, or this gateway after an internal redirect, decides alike. None if the cookies are not
+/// UTF-8.
 fn with_cookie<'a, H: Headers + ?Sized>(headers: &H, name: &str, pin: &str) -> Option<Edit<'a>> {
     // If the host gave no headers, there may be cookies that an edit would remove.
     headers.all().next()?;
@@ -76,7 +77,8 @@ fn with_cookie<'a, H: Headers + ?Sized>(headers: &H, name: &str, pin: &str) -> O
     })
 }
 
-/// Removes the headers that no client may send, except the app's route header. Returns whether the route header is there.
+/// Removes the headers that no client may send, except the app's route header. Returns whether the
+/// route header is there.
 fn strip<'a, H: Headers + ?Sized>(
     edge: &'a Edge,
     headers: &H,
@@ -105,7 +107,8 @@ pub struct Stamp<'a> {
     pub withheld: Option<FreshBy>,
 }
 
-/// The stamp of a response that an upstream gave. A response that Envoy made itself gets none. The clock is in Unix seconds.
+/// The stamp of a response that an upstream gave. A response that Envoy made itself gets none. The
+/// clock is in Unix seconds.
 pub fn stamp<'a, H: Headers + ?Sized>(
     decision: &'a Decision,
     response: &'a H,
@@ -143,8 +146,8 @@ pub fn stamp<'a, H: Headers + ?Sized>(
     }
 }
 
-/// Sets the client's state. A shared cache would give this state to other clients, so the response becomes private. Returns
-/// why the pin is withheld, if it is.
+/// Sets the client's state. A shared cache would give this state to other clients, so the response
+/// becomes private. Returns why the pin is withheld, if it is.
 fn set_state<'a, H: Headers + ?Sized>(
     edits: &mut Edits<'a>,
     app: &'a App,

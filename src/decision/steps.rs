@@ -57,7 +57,8 @@ enum Finding<'a> {
     Passed(Why),
     /// The step decides: this version.
     Version(&'a VersionRef, StepResult),
-    /// A split among versions. A later step finds the client, whose slot selects one of these versions.
+    /// A split among versions. A later step finds the client, whose slot selects one of these
+    /// versions.
     Split(&'a Layout<VersionRef>, StepResult),
     /// The step decides: the version of this client.
     Client(Client, StepResult),
@@ -100,8 +101,8 @@ pub(super) fn select<H: Headers + ?Sized, E: Environment>(
     new_client(app, request, trace).select(app, request, split, trace)
 }
 
-/// A client without a valid pin. A preflight carries no cookies: the client is unknown, and gets no pin. A client whose
-/// cookie the browser withholds may have a pin, so it gets no new one.
+/// A client without a valid pin. A preflight carries no cookies: the client is unknown, and gets no
+/// pin. A client whose cookie the browser withholds may have a pin, so it gets no new one.
 fn new_client<H: Headers + ?Sized, E: Environment>(
     app: &App,
     request: &Request<'_, H, E>,
@@ -227,13 +228,15 @@ enum Client {
     New(Slot),
     /// The browser withholds the client's cookie, so the client is treated as new and gets no pin.
     Withheld(Slot),
-    /// A preflight, which carries no cookies. It has a slot only if that is derived from the request.
+    /// A preflight, which carries no cookies. It has a slot only if that is derived from the
+    /// request.
     Preflight(Option<Slot>),
 }
 
 impl Client {
-    /// The selection for this client: by a rule's split, if a split applies, else by the app's shares. The client's pin is
-    /// the same in both cases, so that a split's version never enters a pin.
+    /// The selection for this client: by a rule's split, if a split applies, else by the app's
+    /// shares. The client's pin is the same in both cases, so that a split's version never enters a
+    /// pin.
     fn select<H: Headers + ?Sized, E: Environment>(
         self,
         app: &App,
@@ -288,16 +291,18 @@ impl Client {
     }
 }
 
-/// The least age of a pin, in seconds, at which it is reissued to expire duplicate cookies, unless the request is a
-/// navigation. A client that keeps the duplicates must not get a `Set-Cookie` on every response.
+/// The least age of a pin, in seconds, at which it is reissued to expire duplicate cookies, unless
+/// the request is a navigation. A client that keeps the duplicates must not get a `Set-Cookie` on
+/// every response.
 const DUPLICATES_INTERVAL: u64 = 60;
 
-/// The greatest age, in seconds, of a pin that was issued before an internal redirect of the same request.
+/// The greatest age, in seconds, of a pin that was issued before an internal redirect of the same
+/// request.
 const REDIRECT_WINDOW: u64 = 60;
 
-/// The selection for a client with a valid pin. A part of a page stays on the pin's version while that version keeps pages,
-/// and changes no cookie. Any other request moves the client to the version of its slot, and renews the pin if half its TTL
-/// is over.
+/// The selection for a client with a valid pin. A part of a page stays on the pin's version while
+/// that version keeps pages, and changes no cookie. Any other request moves the client to the
+/// version of its slot, and renews the pin if half its TTL is over.
 fn pinned<H: Headers + ?Sized, E: Environment>(
     app: &App,
     request: &Request<'_, H, E>,
@@ -310,7 +315,8 @@ fn pinned<H: Headers + ?Sized, E: Environment>(
     let is_renewed = past_half && version.state != State::Draining;
     let is_navigation = || request.fetch_kind() == FetchKind::Navigation;
     let expires_others = has_duplicates && (pin.age >= DUPLICATES_INTERVAL || is_navigation());
-    // After an internal redirect the request's cookie has the pin of the first pass, which the client does not have yet.
+    // After an internal redirect the request's cookie has the pin of the first pass, which the
+    // client does not have yet.
     let is_second_pass = pin.age <= REDIRECT_WINDOW && request.is_internally_redirected();
     if !(moves || is_renewed || expires_others || is_second_pass) {
         return Selection::of(&version, Reason::Pin);
@@ -330,8 +336,8 @@ fn pinned<H: Headers + ?Sized, E: Environment>(
     }
 }
 
-/// The version that a returning client with this pin goes to by the app's shares alone: without an override, a rule or a
-/// key, and not as a part of a page.
+/// The version that a returning client with this pin goes to by the app's shares alone: without an
+/// override, a rule or a key, and not as a part of a page.
 ///
 /// # Errors
 /// Why the pin is rejected.
@@ -365,7 +371,8 @@ fn has_share(app: &App, version: &VersionRef, now: impl FnOnce() -> u64) -> bool
     app.schedule.share(version, now) > Share::NONE
 }
 
-/// The client of the request's pin: the first valid pin in the header or the query, else the newest valid pin in cookies.
+/// The client of the request's pin: the first valid pin in the header or the query, else the newest
+/// valid pin in cookies.
 ///
 /// # Errors
 /// Why the first pin was rejected. None if the request has no pin.
@@ -405,7 +412,8 @@ fn carried_pin<H: Headers + ?Sized, E: Environment>(
     Err(rejected.or(is_unread.then_some(Rejection::Oversized)))
 }
 
-/// The pin of a value, if it is valid now. A pin past its TTL also needs a version that keeps pages.
+/// The pin of a value, if it is valid now. A pin past its TTL also needs a version that keeps
+/// pages.
 fn check_pin(
     app: &App,
     value: &[u8],
@@ -419,7 +427,8 @@ fn check_pin(
     Ok(pin)
 }
 
-/// The first valid pin in the header or in the query. A page's server puts the pin of the page there, for the page's parts.
+/// The first valid pin in the header or in the query. A page's server puts the pin of the page
+/// there, for the page's parts.
 fn handed_on<H: Headers + ?Sized, E: Environment>(
     pinning: &Pinning,
     request: &Request<'_, H, E>,

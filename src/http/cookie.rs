@@ -14,9 +14,11 @@ pub const MAX_BYTES: usize = 32 * 1024;
 /// The largest number of cookies that are read, over all `cookie` lines.
 pub const MAX_PAIRS: usize = 512;
 
-/// All cookies of a request, over all `cookie` lines. None if they exceed [`MAX_BYTES`] or [`MAX_PAIRS`].
+/// All cookies of a request, over all `cookie` lines. None if they exceed [`MAX_BYTES`] or
+/// [`MAX_PAIRS`].
 ///
-/// A cookie without `=` has no name and is skipped. Double quotes around a value are removed, as Envoy does.
+/// A cookie without `=` has no name and is skipped. Double quotes around a value are removed, as
+/// Envoy does.
 pub fn parse<H: Headers + ?Sized>(headers: &H) -> Option<Multimap<'_>> {
     let mut cookies = Vec::new();
     let (mut bytes, mut pairs) = (0, 0);
@@ -187,8 +189,9 @@ impl CookieTemplate {
         )
     }
 
-    /// The `Set-Cookie` values that expire cookies of the same name with another domain or path, which a browser may have
-    /// kept from an earlier configuration: those of the host itself and of its parent domains, at `/`.
+    /// The `Set-Cookie` values that expire cookies of the same name with another domain or path,
+    /// which a browser may have kept from an earlier configuration: those of the host itself and of
+    /// its parent domains, at `/`.
     pub fn expire_others<'a>(&'a self, host: &'a str, scheme: Scheme) -> impl Iterator<Item = String> + 'a {
         let parents = std::iter::successors(Some(host), |host| Some(host.split_once('.')?.1));
         // Browsers refuse a domain that has only one label.

@@ -17,6 +17,6 @@ pub enum Edit<'a> {
     Remove(&'a str),
 }
 
-/// Changes in the order in which a host applies them. No two changes set the same header: the configuration refuses equal
-/// names.
+/// Changes in the order in which a host applies them. No two changes set the same header: the
+/// configuration refuses equal names.
 pub type Edits<'a> = SmallVec<[Edit<'a>; 2]>;

@@ -1,6 +1,7 @@
 //! Header fields (RFC 9110 section 5): their names, and a view of a message's headers.
 //!
-//! Values are bytes: RFC 9110 section 5.5 lets them be any octets but CR, LF and NUL, and so does Envoy.
+//! Values are bytes: RFC 9110 section 5.5 lets them be any octets but CR, LF and NUL, and so does
+//! Envoy.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -22,7 +23,8 @@ pub trait Headers {
         self.lines(name).next()
     }
 
-    /// The field's whole value: its lines joined with a comma (RFC 9110 section 5.3). None if the field is absent.
+    /// The field's whole value: its lines joined with a comma (RFC 9110 section 5.3). None if the
+    /// field is absent.
     fn joined<'a>(&'a self, name: &'a str) -> Option<Cow<'a, [u8]>> {
         join(self.lines(name))
     }
@@ -50,7 +52,8 @@ impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for [(N, V)] {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HeaderName(Cow<'static, str>);
 
-/// The request header that tells an app of a mirrored request: `true` on a mirrored request, absent from any other.
+/// The request header that tells an app of a mirrored request: `true` on a mirrored request, absent
+/// from any other.
 pub const MIRRORED: HeaderName = HeaderName::from_static("x-mirrored");
 
 /// The request header that a sender's mirror policy sets on the copy only.
@@ -62,7 +65,8 @@ impl HeaderName {
         HeaderName(Cow::Borrowed(name))
     }
 
-    /// The name of a token (RFC 9110 section 5.1), folded to lower case. None if the text is not a token.
+    /// The name of a token (RFC 9110 section 5.1), folded to lower case. None if the text is not a
+    /// token.
     #[must_use]
     pub fn new(name: &str) -> Option<Self> {
         is_token(name).then(|| HeaderName(Cow::Owned(name.to_ascii_lowercase())))
@@ -74,7 +78,8 @@ impl HeaderName {
         &self.0
     }
 
-    /// Whether the field frames the message, or has another meaning that a pin, a version or a label would break.
+    /// Whether the field frames the message, or has another meaning that a pin, a version or a
+    /// label would break.
     #[must_use]
     pub fn is_reserved(&self) -> bool {
         self.as_str().starts_with("x-envoy-")

@@ -1,7 +1,8 @@
 //! Who made a response: an upstream, or the proxy itself.
 //!
-//! Reading Envoy's `response.code_details` costs more than everything else that a response needs. Most responses show by
-//! their headers that an upstream gave them, and for these the property is not read.
+//! Reading Envoy's `response.code_details` costs more than everything else that a response needs.
+//! Most responses show by their headers that an upstream gave them, and for these the property is
+//! not read.
 
 use std::borrow::Cow;
 
@@ -10,15 +11,17 @@ use crate::http::header::Headers;
 /// Envoy's `response.code_details` of a response that an upstream gave.
 pub const VIA_UPSTREAM: &[u8] = b"via_upstream";
 
-/// How long the upstream took. Envoy's router sets this header on an upstream's response and replaces an existing value,
-/// unless `suppress_envoy_headers` is set.
+/// How long the upstream took. Envoy's router sets this header on an upstream's response and
+/// replaces an existing value, unless `suppress_envoy_headers` is set.
 const SERVICE_TIME: &str = "x-envoy-upstream-service-time";
 
-/// Envoy's `response.code_details`. The property is read by `ask` only if the headers do not show that an upstream answered.
+/// Envoy's `response.code_details`. The property is read by `ask` only if the headers do not show
+/// that an upstream answered.
 ///
-/// Another filter may answer with headers from another server, such as `x-envoy-upstream-service-time`: an authorization
-/// service that denies (ext_authz passes on all its headers), or a cache. So the header counts only on a 2xx response
-/// without the `age` of a cache (RFC 9111 section 5.1).
+/// Another filter may answer with headers from another server, such as
+/// `x-envoy-upstream-service-time`: an authorization service that denies (ext_authz passes on all
+/// its headers), or a cache. So the header counts only on a 2xx response without the `age` of a
+/// cache (RFC 9111 section 5.1).
 pub fn code_details<'a, H: Headers + ?Sized>(
     response: &H,
     ask: impl FnOnce() -> Cow<'a, [u8]>,

@@ -1,4 +1,5 @@
-//! A request as a decision reads it. Each part is read from the host or parsed at most once, however many rules ask.
+//! A request as a decision reads it. Each part is read from the host or parsed at most once,
+//! however many rules ask.
 
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -43,11 +44,13 @@ struct Target<'h> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "lowercase")]
 pub enum Limit {
-    /// [`MAX_BYTES`](crate::http::cookie::MAX_BYTES) and [`MAX_PAIRS`](crate::http::cookie::MAX_PAIRS) of cookies.
+    /// [`MAX_BYTES`](crate::http::cookie::MAX_BYTES) and
+    /// [`MAX_PAIRS`](crate::http::cookie::MAX_PAIRS) of cookies.
     Cookies,
     /// [`MAX_VALUE`](crate::identity::overrides::MAX_VALUE) bytes of an override.
     Override,
-    /// [`REGEX_MAX_VALUE`](crate::route::matching::REGEX_MAX_VALUE) bytes of a value that a regex matches.
+    /// [`REGEX_MAX_VALUE`](crate::route::matching::REGEX_MAX_VALUE) bytes of a value that a regex
+    /// matches.
     Regex,
 }
 
@@ -133,7 +136,8 @@ impl<'h, H: Headers + ?Sized, E: Environment> Request<'h, H, E> {
             .get_or_init(|| self.headers.first(":method").unwrap_or_default())
     }
 
-    /// The path that Envoy routes on, without its query. A missing path (`CONNECT` has none) counts as empty.
+    /// The path that Envoy routes on, without its query. A missing path (`CONNECT` has none) counts
+    /// as empty.
     #[must_use]
     pub fn path(&self) -> &'h [u8] {
         self.target().path
@@ -150,7 +154,8 @@ impl<'h, H: Headers + ?Sized, E: Environment> Request<'h, H, E> {
         join(fields.values(name))
     }
 
-    /// The values of a cookie in the order of arrival. Empty if the request's cookies exceed the limit.
+    /// The values of a cookie in the order of arrival. Empty if the request's cookies exceed the
+    /// limit.
     pub fn cookies<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'h [u8]> + 'a {
         let cookies = self.cookies.get_or_init(|| {
             let cookies = cookie::parse(self.headers);
@@ -201,8 +206,8 @@ impl<'h, H: Headers + ?Sized, E: Environment> Request<'h, H, E> {
         self.environment.random()
     }
 
-    /// Whether Envoy has followed a redirect itself (an internal redirect). Envoy's router then leaves the original URL in a
-    /// header.
+    /// Whether Envoy has followed a redirect itself (an internal redirect). Envoy's router then
+    /// leaves the original URL in a header.
     #[must_use]
     pub fn is_internally_redirected(&self) -> bool {
         self.headers.first("x-envoy-original-url").is_some()

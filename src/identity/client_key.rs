@@ -1,5 +1,5 @@
-//! What gives a client a slot without a pin: keys such as a user id, and the parts of a request that the first slot is derived
-//! from.
+//! What gives a client a slot without a pin: keys such as a user id, and the parts of a request
+//! that the first slot is derived from.
 
 use crate::environment::Environment;
 use crate::http::header::{HeaderName, Headers};
@@ -46,8 +46,8 @@ impl ClientKey {
 
 /// The parts of a request from which a client's first slot is derived, in place of a random slot.
 ///
-/// The slot is the same for all requests with the same parts. So the parallel first requests of a page, two tabs, and clients
-/// without cookies agree on one version.
+/// The slot is the same for all requests with the same parts. So the parallel first requests of a
+/// page, two tabs, and clients without cookies agree on one version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InitialSlot {
     /// The attributes that the slot is hashed from. The request must have all of them.

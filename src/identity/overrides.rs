@@ -1,6 +1,7 @@
 //! Overrides: how a tester asks for a version, by name or by a signed token, and who may ask.
 //!
-//! The header is read first, then the query, then the cookie. The first value that asks for an allowed version counts.
+//! The header is read first, then the query, then the cookie. The first value that asks for an
+//! allowed version counts.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,7 +17,8 @@ use crate::http::request::{Limit, Request};
 use crate::rollout::version::is_version_name;
 use crate::route::matching::Allow;
 
-/// The length of the longest value that is read, in bytes: the tokens of a few apps. A longer value is ignored.
+/// The length of the longest value that is read, in bytes: the tokens of a few apps. A longer value
+/// is ignored.
 pub const MAX_VALUE: usize = 1024;
 
 /// The query value that expires the override cookie.
@@ -159,12 +161,14 @@ impl Override {
     }
 }
 
-/// The version's name or the token that a value has for an app: `v2` or a token for any app, or the app's member of a Structured Fields dictionary
-/// (RFC 9651 section 3.2) such as `web-api="v2", cart="v1"`. None for any other value.
+/// The version's name or the token that a value has for an app: `v2` or a token for any app, or the
+/// app's member of a Structured Fields dictionary (RFC 9651 section 3.2) such as
+/// `web-api="v2", cart="v1"`. None for any other value.
 ///
-/// The syntax is wider than the RFC's in two points: a key may begin with a digit, as app names may, and a token with a
-/// digit, `.`, `_` or `-`, as version names may. The syntax is narrower in one point: each member must be a version's name
-/// or a token, without parameters. Any other member makes the whole value malformed.
+/// The syntax is wider than the RFC's in two points: a key may begin with a digit, as app names
+/// may, and a token with a digit, `.`, `_` or `-`, as version names may. The syntax is narrower in
+/// one point: each member must be a version's name or a token, without parameters. Any other member
+/// makes the whole value malformed.
 #[must_use]
 pub fn member<'a>(value: &'a str, app: &str) -> Option<&'a str> {
     let value = trimmed(value);

@@ -1,6 +1,8 @@
-//! The value of a pin: `VERSION~ISSUED~EPOCH~SLOT`, followed by `~KEYID~MAC` if signing keys are configured.
+//! The value of a pin: `VERSION~ISSUED~EPOCH~SLOT`, followed by `~KEYID~MAC` if signing keys are
+//! configured.
 //!
-//! This module encodes and parses the value. [`pinning`](crate::identity::pinning) decides whether a pin is valid.
+//! This module encodes and parses the value. [`pinning`](crate::identity::pinning) decides whether
+//! a pin is valid.
 
 use std::fmt;
 

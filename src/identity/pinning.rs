@@ -1,4 +1,5 @@
-//! How an app keeps its clients on their versions: where pins travel, how long they last, and which are valid.
+//! How an app keeps its clients on their versions: where pins travel, how long they last, and which
+//! are valid.
 
 use std::sync::Arc;
 
@@ -11,7 +12,8 @@ use crate::http::header::HeaderName;
 use crate::rollout::slots::Slot;
 use crate::rollout::version::{State, VersionRef};
 
-/// How far a pin's issue time may be ahead of this proxy's clock, in seconds, because the clocks of proxies differ.
+/// How far a pin's issue time may be ahead of this proxy's clock, in seconds, because the clocks of
+/// proxies differ.
 pub const CLOCK_SKEW: u64 = 60;
 
 /// How an app keeps its clients on their versions.
@@ -31,10 +33,11 @@ pub struct Pinning {
     pub header: Option<HeaderName>,
     /// The query parameter that may carry the pin.
     pub query: Option<String>,
-    /// Where a client's key is. The slot is the hash of the first key that the request has, and the client needs no pin.
+    /// Where a client's key is. The slot is the hash of the first key that the request has, and the
+    /// client needs no pin.
     pub keys: Vec<ClientKey>,
-    /// Where the first slot of a client without a pin comes from. The first item whose parts the request has counts. If the
-    /// request has the parts of no item, the client draws a random slot.
+    /// Where the first slot of a client without a pin comes from. The first item whose parts the
+    /// request has counts. If the request has the parts of no item, the client draws a random slot.
     pub initial: Vec<InitialSlot>,
     /// Where a request carries the id of the build that its page came from.
     pub build: Option<BuildId>,
@@ -61,7 +64,8 @@ impl From<Keys> for Signing {
     }
 }
 
-/// Where a request carries a build id, as frameworks send it (Next.js: `?dpl=` and `x-deployment-id`).
+/// Where a request carries a build id, as frameworks send it (Next.js: `?dpl=` and
+/// `x-deployment-id`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildId {
     /// The request header.
@@ -122,8 +126,8 @@ impl ValidPin {
 }
 
 impl Pinning {
-    /// The pin of a value, if it is valid for an app with these versions at `now`, in Unix seconds. `expiry` is asked only
-    /// for a pin whose TTL is over.
+    /// The pin of a value, if it is valid for an app with these versions at `now`, in Unix seconds.
+    /// `expiry` is asked only for a pin whose TTL is over.
     ///
     /// # Errors
     /// Why the pin is rejected.

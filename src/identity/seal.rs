@@ -1,7 +1,8 @@
 //! Seals: signatures of pins and tokens.
 //!
-//! A seal is `KEYID~MAC`: the key's id, and the first 128 bits of HMAC-SHA-256 (RFC 2104) over the sealed text, in
-//! base64url without padding (RFC 4648 section 5). This module knows keys and bytes, but neither pins nor tokens.
+//! A seal is `KEYID~MAC`: the key's id, and the first 128 bits of HMAC-SHA-256 (RFC 2104) over the
+//! sealed text, in base64url without padding (RFC 4648 section 5). This module knows keys and
+//! bytes, but neither pins nor tokens.
 
 use std::fmt;
 
@@ -19,7 +20,8 @@ type Mac = [u8; 16];
 
 /// A value that can be sealed.
 pub trait Sealed {
-    /// Writes the text that the MAC covers, for an app and a key. No two values may write the same text.
+    /// Writes the text that the MAC covers, for an app and a key. No two values may write the same
+    /// text.
     fn write(&self, app: &str, key_id: &str, out: &mut String);
 }
 

@@ -1,8 +1,8 @@
-//! A cache of verified pins, so that the pin of a returning client is verified once: a browser requests a page and then all
-//! parts of the page.
+//! A cache of verified pins, so that the pin of a returning client is verified once: a browser
+//! requests a page and then all parts of the page.
 //!
-//! Only verified pins enter the cache, so forged pins displace none. Values are compared in constant time, so that the
-//! time of a comparison tells nothing about a signature.
+//! Only verified pins enter the cache, so forged pins displace none. Values are compared in
+//! constant time, so that the time of a comparison tells nothing about a signature.
 
 use std::fmt;
 use std::sync::Mutex;
@@ -77,8 +77,8 @@ fn bucket(value: &[u8]) -> usize {
     (u64::from_le_bytes(end).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - CAPACITY.ilog2())) as usize
 }
 
-/// Whether two values are equal, in a time that depends on their lengths only. Compares words to be fast, because most
-/// requests need this comparison.
+/// Whether two values are equal, in a time that depends on their lengths only. Compares words to be
+/// fast, because most requests need this comparison.
 fn is_same(a: &[u8], b: &[u8]) -> bool {
     let ((a_words, a_rest), (b_words, b_rest)) = (a.as_chunks(), b.as_chunks());
     let words = a_words.iter().zip(b_words);

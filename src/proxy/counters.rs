@@ -1,5 +1,5 @@
-//! The counters of decided requests. A counter is defined at its first request. Later requests find its id by the indices of
-//! app, version and reason, without its name.
+//! The counters of decided requests. A counter is defined at its first request. Later requests find
+//! its id by the indices of app, version and reason, without its name.
 
 use std::cell::RefCell;
 

@@ -1,8 +1,9 @@
 //! A message's headers as the host serializes them: one block of bytes, read in place.
 //!
-//! The SDK's call copies each name and value, and panics on a status that it does not expect. The format is that of the
-//! Proxy-Wasm ABI 0.2.1, section "Serialization": the number of pairs, the sizes of each name and value, then the texts,
-//! each followed by a NUL. Numbers are 32 bits, little endian.
+//! The SDK's call copies each name and value, and panics on a status that it does not expect. The
+//! format is that of the Proxy-Wasm ABI 0.2.1, section "Serialization": the number of pairs, the
+//! sizes of each name and value, then the texts, each followed by a NUL. Numbers are 32 bits,
+//! little endian.
 
 use memchr::arch::all::is_equal;
 use proxy_wasm::types::MapType;
@@ -32,8 +33,9 @@ impl HeaderBlock {
         if status != OK || data.is_null() {
             return HeaderBlock::new(Vec::new());
         }
-        // SAFETY: the host wrote the block into memory from the SDK's `proxy_on_memory_allocate`, which leaks a `Vec<u8>` of
-        // this size, and the host hands over its ownership. The SDK's own calls take it back in the same way.
+        // SAFETY: the host wrote the block into memory from the SDK's `proxy_on_memory_allocate`,
+        // which leaks a `Vec<u8>` of this size, and the host hands over its ownership. The SDK's
+        // own calls take it back in the same way.
         HeaderBlock::new(unsafe { Vec::from_raw_parts(data, size, size) })
     }
 

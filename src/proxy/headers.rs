@@ -38,8 +38,8 @@ impl HostHeaders {
 
     /// Applies one edit on the host.
     pub(super) fn apply_one(&self, edit: &Edit<'_>) {
-        // A replacement costs the host more than an addition, so a replacement is used only if there is a line to replace. If
-        // the host gave no headers, there may be such a line.
+        // A replacement costs the host more than an addition, so a replacement is used only if
+        // there is a line to replace. If the host gave no headers, there may be such a line.
         let (name, value, replaces) = match edit {
             Edit::Add(name, value) => (name, value, self.block.is_empty()),
             Edit::Replace(name, value) => (name, value, self.block.is_empty() || self.first(name).is_some()),

@@ -1,7 +1,8 @@
 //! The metrics, and their names in Envoy.
 //!
-//! Proxy-Wasm metrics have no labels. A label is written into the name as `TAG=.=VALUE;.;`, and one of Envoy's tag rules per
-//! label, `(TAG=\.=(.*?);\.;)`, extracts it again. A name contains only configured names, never a client's bytes.
+//! Proxy-Wasm metrics have no labels. A label is written into the name as `TAG=.=VALUE;.;`, and one
+//! of Envoy's tag rules per label, `(TAG=\.=(.*?);\.;)`, extracts it again. A name contains only
+//! configured names, never a client's bytes.
 
 /// A counter or gauge with its labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

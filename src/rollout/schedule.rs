@@ -1,6 +1,7 @@
 //! Which version owns each slot at a time.
 //!
-//! Without a ramp the layout is computed once. With a ramp the layout may change every second, and the caller passes the time.
+//! Without a ramp the layout is computed once. With a ramp the layout may change every second, and
+//! the caller passes the time.
 
 use std::sync::{Arc, Mutex};
 
@@ -19,14 +20,14 @@ pub struct Schedule {
 enum Timing {
     /// No version has a ramp.
     Constant(Arc<Layout<VersionRef>>),
-    /// The layout that was computed last, and its time in Unix seconds. A thread that finds the mutex locked computes a layout
-    /// for itself.
+    /// The layout that was computed last, and its time in Unix seconds. A thread that finds the
+    /// mutex locked computes a layout for itself.
     Ramped(Mutex<Option<(u64, Arc<Layout<VersionRef>>)>>),
 }
 
 impl Schedule {
-    /// The schedule of the stable version and of the other versions in the order of the configuration. The stable version has
-    /// the share that the other versions leave.
+    /// The schedule of the stable version and of the other versions in the order of the
+    /// configuration. The stable version has the share that the other versions leave.
     #[must_use]
     pub fn new(stable: VersionRef, others: Vec<VersionRef>) -> Self {
         let layout = if others.iter().any(|version| version.ramp.is_some()) {

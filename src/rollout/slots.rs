@@ -1,7 +1,8 @@
 //! Slots: a client's number among 100,000, and which version owns which slots.
 //!
-//! Both are public, so that anyone can compute the version of a client offline. `docs/assignment.md` is the specification, and
-//! `tests/vectors/` has test vectors. This module knows neither requests nor pins.
+//! Both are public, so that anyone can compute the version of a client offline.
+//! `docs/assignment.md` is the specification, and `tests/vectors/` has test vectors. This module
+//! knows neither requests nor pins.
 
 use std::fmt;
 use std::ops::Range;
@@ -28,10 +29,11 @@ impl Slot {
         Slot((random % u64::from(SLOTS)) as u32)
     }
 
-    /// The slot of a key: the first 52 bits of SHA-256 over `pinion1-slot|APP|EPOCH|KEY`, modulo 100,000.
+    /// The slot of a key: the first 52 bits of SHA-256 over `pinion1-slot|APP|EPOCH|KEY`, modulo
+    /// 100,000.
     ///
-    /// App and epoch cannot contain `|`, so no two inputs collide. A double holds 52 bits exactly, so JavaScript and SQL can
-    /// compute the slot too.
+    /// App and epoch cannot contain `|`, so no two inputs collide. A double holds 52 bits exactly,
+    /// so JavaScript and SQL can compute the slot too.
     #[must_use]
     pub fn of_key(app: &str, epoch: u32, key: &[u8]) -> Self {
         let prefix = format!("pinion1-slot|{app}|{epoch}|");
@@ -39,7 +41,8 @@ impl Slot {
     }
 
     /// The slot of a client without a pin: the first 52 bits of SHA-256 over
-    /// `pinion1-initial|APP|EPOCH|BUCKET|PART␀PART…`, modulo 100,000. BUCKET is `-` without a time bucket.
+    /// `pinion1-initial|APP|EPOCH|BUCKET|PART␀PART…`, modulo 100,000. BUCKET is `-` without a time
+    /// bucket.
     ///
     /// No part contains a NUL, so no two inputs collide.
     #[must_use]
@@ -75,7 +78,8 @@ impl Share {
     /// All slots.
     pub const ALL: Share = Share(SLOTS);
 
-    /// The share of a percentage. None unless the percentage is 0 to 100 with at most three decimals.
+    /// The share of a percentage. None unless the percentage is 0 to 100 with at most three
+    /// decimals.
     #[must_use]
     pub fn from_percent(percent: f64) -> Option<Self> {
         let slots = percent * 1000.0;
@@ -129,7 +133,8 @@ impl fmt::Display for Share {
     }
 }
 
-/// The text of a decimal number with `behind` digits after the decimal point: `12500` with three digits is `12.5`.
+/// The text of a decimal number with `behind` digits after the decimal point: `12500` with three
+/// digits is `12.5`.
 ///
 /// The standard library's formatting of floats would take eleven KiB of the module.
 pub(crate) fn decimals(digits: u64, behind: usize) -> String {
@@ -153,10 +158,11 @@ pub struct Layout<V> {
 impl<V: Clone + PartialEq> Layout<V> {
     /// The layout of these shares. The stable owner has the slots that the other owners leave.
     ///
-    /// The i-th other owner gets its slots from an anchor on: upwards if i is even, downwards if i is odd. Allocated slots are
-    /// skipped, and both directions wrap around at the ends. The anchor of the pair 2k, 2k + 1 is k's bits mirrored behind
-    /// the binary point (0, 1/2, 1/4, 3/4, 1/8 …) times 100,000. So the first share grows upwards from 0 and the second
-    /// downwards from 99,999. As long as two shares do not meet, a change of one share moves no slot of the other.
+    /// The i-th other owner gets its slots from an anchor on: upwards if i is even, downwards if i
+    /// is odd. Allocated slots are skipped, and both directions wrap around at the ends. The anchor
+    /// of the pair 2k, 2k + 1 is k's bits mirrored behind the binary point (0, 1/2, 1/4, 3/4, 1/8
+    /// …) times 100,000. So the first share grows upwards from 0 and the second downwards from
+    /// 99,999. As long as two shares do not meet, a change of one share moves no slot of the other.
     #[must_use]
     pub fn new(stable: V, others: &[(V, Share)]) -> Self {
         let mut free = Vec::from([Range { start: 0, end: SLOTS }]);
@@ -187,7 +193,8 @@ impl<V: Clone + PartialEq> Layout<V> {
         self.runs.get(run).map_or(&self.stable, |(_, owner)| owner)
     }
 
-    /// The slot that lies as far into an owner's slots as `slot` lies into all slots. None if the owner has no slots.
+    /// The slot that lies as far into an owner's slots as `slot` lies into all slots. None if the
+    /// owner has no slots.
     #[must_use]
     pub fn slot_within(&self, owner: &V, slot: Slot) -> Option<Slot> {
         let mut start = 0;
@@ -222,7 +229,8 @@ impl<V: Clone + PartialEq> Layout<V> {
     }
 }
 
-/// The anchor of a pair: the bits of its number mirrored behind the binary point (the van der Corput sequence).
+/// The anchor of a pair: the bits of its number mirrored behind the binary point (the van der
+/// Corput sequence).
 fn anchor(pair: usize) -> u32 {
     let mirrored = (pair as u32).reverse_bits();
     ((u64::from(mirrored) * u64::from(SLOTS)) >> 32) as u32

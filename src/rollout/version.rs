@@ -9,8 +9,8 @@ use super::slots::Share;
 /// Whether a version gets clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// The version gets its share of clients. Without a share the version is dark: only rules, overrides and a kept route header
-    /// lead to it.
+    /// The version gets its share of clients. Without a share the version is dark: only rules,
+    /// overrides and a kept route header lead to it.
     Active,
     /// The version keeps its pinned clients and gets no new clients.
     Draining,
@@ -38,8 +38,8 @@ pub struct Version {
 }
 
 impl Version {
-    /// The version's share at a time in Unix seconds. Wrong for the stable version, which has the share that the other versions
-    /// leave.
+    /// The version's share at a time in Unix seconds. Wrong for the stable version, which has the
+    /// share that the other versions leave.
     #[must_use]
     pub fn share_at(&self, now: u64) -> Share {
         self.ramp.map_or(self.share, |ramp| ramp.share_at(now))

@@ -11,7 +11,8 @@ pub struct Cidr {
 }
 
 impl Cidr {
-    /// Whether the address is in the block. An IPv4-mapped IPv6 address (`::ffff:10.0.0.1`) counts as the IPv4 address.
+    /// Whether the address is in the block. An IPv4-mapped IPv6 address (`::ffff:10.0.0.1`) counts
+    /// as the IPv4 address.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.network, address.to_canonical()) {

@@ -1,7 +1,8 @@
 //! An ordered list of rules. The first rule that applies decides.
 //!
-//! An index by exact values keeps long lists fast. If a hundred rules each require another value of the same header, cookie,
-//! query parameter or claim, only the rules that require the request's own value are checked.
+//! An index by exact values keeps long lists fast. If a hundred rules each require another value of
+//! the same header, cookie, query parameter or claim, only the rules that require the request's own
+//! value are checked.
 
 use smallvec::SmallVec;
 
@@ -13,7 +14,8 @@ use crate::http::request::Request;
 /// A rule: the requests that it applies to, and their target.
 #[derive(Debug)]
 pub struct Rule<T> {
-    /// The rule applies if any of these matches holds. With an empty list, the rule applies to every request.
+    /// The rule applies if any of these matches holds. With an empty list, the rule applies to
+    /// every request.
     pub matches: Vec<Match>,
     /// The target of these requests.
     pub target: T,

@@ -1,5 +1,5 @@
-//! Which app a request belongs to, by its host and path, in Envoy's own order: the most specific host, then the
-//! longest path. This module knows hosts and paths, but not apps.
+//! Which app a request belongs to, by its host and path, in Envoy's own order: the most specific
+//! host, then the longest path. This module knows hosts and paths, but not apps.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -146,7 +146,8 @@ impl PathPrefix {
 #[derive(Debug)]
 pub struct ScopeMap<T> {
     exact: HashMap<Vec<u8>, Paths<T>>,
-    /// The [`fingerprint`] of each exact host. If there are few exact hosts, the fingerprint rules out most other hosts.
+    /// The [`fingerprint`] of each exact host. If there are few exact hosts, the fingerprint rules
+    /// out most other hosts.
     fingerprints: u64,
     suffix: HashMap<Vec<u8>, Paths<T>>,
     any: Paths<T>,
@@ -191,8 +192,9 @@ impl<T> ScopeMap<T> {
         }
     }
 
-    /// The value of the most specific host's longest path. A host that has values, but none for this path, does not
-    /// fall back to a wider host, as in Envoy's virtual hosts. The path is read only if it matters.
+    /// The value of the most specific host's longest path. A host that has values, but none for
+    /// this path, does not fall back to a wider host, as in Envoy's virtual hosts. The path is read
+    /// only if it matters.
     #[must_use]
     pub fn find<'p>(&self, host: &[u8], path: impl Fn() -> &'p [u8]) -> Option<&T> {
         let mut paths = self.paths(host).iter();

@@ -1,5 +1,5 @@
-//! The filter beside a version's pods: it tells the app of mirrored requests, and stamps responses with the version that
-//! served them. A workload decides no version.
+//! The filter beside a version's pods: it tells the app of mirrored requests, and stamps responses
+//! with the version that served them. A workload decides no version.
 
 pub mod mirror;
 pub mod stamp;
@@ -74,7 +74,8 @@ impl Workload {
         };
         // An access log recognizes a blocked request by the tag, too.
         edits.push(Edit::Replace(tag, Cow::Borrowed("true")));
-        // A live request that an outdated route sent here names another version too. It must reach the app.
+        // A live request that an outdated route sent here names another version too. It must reach
+        // the app.
         let Signal::Mirrored(original_authority) = signal else {
             return verdict(MirrorOutcome::Tagged, edits);
         };
