@@ -1,4 +1,5 @@
-//! The validated model of an edge: its apps, and what each does with a request. [`config`](crate::config) builds it.
+//! The validated model of an edge: its apps, and what each app does with a request.
+//! [`config`](crate::config) builds it.
 
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ pub struct Edge {
     apps: Vec<Arc<App>>,
     scopes: ScopeMap<Arc<App>>,
     stripped: HeaderNames,
-    /// Whether reason and app are also written as filter state, for access logs.
+    /// Whether the reason and the app are also written as filter state, for access logs.
     pub access_log: bool,
     /// The requests that may ask for an explanation.
     pub explain: Option<Explain>,
@@ -31,7 +32,8 @@ pub struct Edge {
 /// An app: a service with several versions behind one host or path.
 #[derive(Debug)]
 pub struct App {
-    /// Salts the assignment, and names the cookie and the metrics.
+    /// The app's name: an input of the hash that assigns slots, and a part of the names of the
+    /// cookie and the metrics.
     pub name: String,
     /// The app's index in the configuration.
     pub index: usize,
@@ -47,7 +49,7 @@ pub struct App {
     pub pinning: Pinning,
     /// How testers ask for a version.
     pub overrides: Option<Override>,
-    /// What an arriving route header means.
+    /// What an incoming route header means.
     pub inbound: Inbound,
     /// The request header that routes match on.
     pub route_header: HeaderName,
@@ -79,12 +81,12 @@ pub enum Mode {
     Observe,
 }
 
-/// What a route header means that arrives with a request.
+/// What an incoming route header means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Inbound {
-    /// Nothing. The client wrote it.
+    /// Nothing: the client wrote the header.
     Strip,
-    /// The version, so that a request keeps its version over several hops.
+    /// The version to use, so that a request keeps its version over several hops.
     Keep,
 }
 

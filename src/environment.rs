@@ -1,7 +1,8 @@
-//! What a decision takes from outside the message: the time, chance, verified claims, the client's address, and state
-//! that the workers of a proxy share.
+//! What a decision takes from outside the message: the time, random numbers, verified claims, the
+//! client's address, and state that the workers of a proxy share.
 //!
-//! A host implements [`Environment`] and, for outlier detection, [`SharedStore`]. The decision knows nothing of the host.
+//! A host implements [`Environment`], and [`SharedStore`] for outlier detection. The decision knows
+//! nothing of the host.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,7 +14,8 @@ pub trait Environment {
     fn now(&self) -> u64;
     /// A number drawn uniformly from all 64-bit numbers.
     fn random(&self) -> u64;
-    /// A claim of a JWT that the proxy verified. None if the token lacks the claim or was not verified.
+    /// A claim of a JWT that the proxy verified. None if the token lacks the claim or was not
+    /// verified.
     fn claim(&self, name: &str) -> Option<Claim>;
     /// The client's address, as far as Envoy trusts it.
     fn client_address(&self) -> Option<IpAddr>;
@@ -48,11 +50,13 @@ impl Claim {
     }
 }
 
-/// A key-value store that the workers of a proxy share. Each value has a version number for compare-and-set.
+/// A key-value store that the workers of a proxy share. Each value has a version number for
+/// compare-and-set.
 pub trait SharedStore {
     /// The value of a key and its version number.
     fn get(&self, key: &str) -> Option<(Vec<u8>, u32)>;
-    /// Writes a value if the key's version number is still `expected`. With None the write is unconditional.
+    /// Writes a value if the key's version number is still `expected`. With None the write is
+    /// unconditional.
     ///
     /// # Errors
     /// [`Contended`] if another worker changed the value first.
@@ -63,7 +67,7 @@ pub trait SharedStore {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Contended;
 
-/// A store of this thread alone, for tools and tests.
+/// A store that only this thread uses, for tools and tests.
 #[derive(Debug, Default)]
 pub struct LocalStore(RefCell<BTreeMap<String, (Vec<u8>, u32)>>);
 
@@ -84,7 +88,8 @@ impl SharedStore for LocalStore {
     }
 }
 
-/// An environment for tests: the time stands still, the random number is 0, no claim and no address is known.
+/// An environment for tests: the time stands still, the random number is 0, no claim and no address
+/// is known.
 #[derive(Debug, Default)]
 pub struct FixedEnvironment {
     now: u64,

@@ -1,10 +1,10 @@
-//! The rooms of `src` import in one direction, and no files import each other in a circle.
+//! The layers of `src` import in one direction, and no files import each other in a cycle.
 #![cfg(not(target_arch = "wasm32"))]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// The rooms. Each may import those before it.
+/// The layers. Each may import those before it.
 const ROOMS: [&str; 10] = [
     "environment",
     "http",
@@ -134,7 +134,7 @@ fn no_files_import_each_other_in_a_circle() {
         left.len() > 40 && left.values().map(BTreeSet::len).sum::<usize>() > 100,
         "{left:#?}"
     );
-    // Files whose imports are all gone can be in no circle.
+    // Files whose imports are all gone can be in no cycle.
     loop {
         let done: BTreeSet<_> = left
             .iter()

@@ -1,4 +1,4 @@
-//! `apps`: each app, and what must be unique among them.
+//! `apps`: each app, and what must be unique among all apps.
 
 use std::sync::Arc;
 
@@ -15,15 +15,15 @@ use crate::http::header::HeaderName;
 use crate::identity::pinning::Signing;
 use crate::route::scope::{HostPattern, PathPrefix, ScopeMap};
 
-/// The most apps of a configuration.
+/// The largest number of apps of a configuration.
 const MAX_APPS: usize = 2000;
-/// The most rules of an app.
+/// The largest number of rules of an app.
 const MAX_RULES: usize = 500;
 
 /// All apps, and the scopes that lead to them.
 pub(super) type Apps = (Vec<Arc<App>>, ScopeMap<Arc<App>>);
 
-/// The apps so far.
+/// What is known of the apps that were read so far.
 #[derive(Default)]
 struct Known {
     apps: Vec<Arc<App>>,
@@ -48,7 +48,7 @@ pub(super) fn apps(
     list.at_most(MAX_APPS)?;
     let mut known = Known::default();
     let mut names = Vec::new();
-    // Each app is compared with those before it, so that a conflict has a path.
+    // Each app is compared with the apps before, so that the error of a conflict has a path.
     list.list(|cursor| {
         let placed = app(&cursor, around, signing, &mut names, known.apps.len())?;
         add(&cursor, placed, &mut known)
@@ -217,7 +217,7 @@ fn app(
     })
 }
 
-/// On a gateway any client can write the route header.
+/// Reads `inbound`. `keep` is refused on a gateway, where any client can write the route header.
 fn inbound(cursor: &Cursor<'_>, around: &impl ProxyInfo) -> Checked<Inbound> {
     let inbound = cursor.word(&[("strip", Inbound::Strip), ("keep", Inbound::Keep)])?;
     let gateway = || around.node_id().is_some_and(|id| id.starts_with("router~"));
@@ -227,12 +227,14 @@ fn inbound(cursor: &Cursor<'_>, around: &impl ProxyInfo) -> Checked<Inbound> {
     Ok(inbound)
 }
 
-/// Each header has one meaning in an app. Only `routeHeader` and `responseHeader` may have the same name.
+/// Refuses two headers of an app with the same name. Only `routeHeader` and `responseHeader` may
+/// have the same name.
 fn distinct(fields: &Fields<'_, '_>, headers: &[(&str, Option<&HeaderName>)]) -> Checked<()> {
     let mut result = Ok(());
     for (i, (field, name)) in headers.iter().enumerate().skip(2) {
         let same = |other: &&(&str, Option<&HeaderName>)| name.is_some() && other.1 == *name;
-        // The override header is read from requests only, so it may have the name of the response header.
+        // The override header is read from requests only, so it may have the name of the response
+        // header.
         let earlier = headers
             .iter()
             .take(i)
@@ -244,7 +246,7 @@ fn distinct(fields: &Fields<'_, '_>, headers: &[(&str, Option<&HeaderName>)]) ->
     result
 }
 
-/// A DNS label (RFC 1123), as Kubernetes names objects.
+/// Reads the name of an app: a DNS label (RFC 1123), like the names of Kubernetes objects.
 fn app_name(cursor: &Cursor<'_>) -> Checked<String> {
     let name = cursor.string()?;
     let plain = name

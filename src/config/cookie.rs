@@ -4,7 +4,7 @@ use super::decode::{Checked, Cursor, Fields};
 use crate::http::cookie::{Attributes, SameSite, Secure};
 use crate::route::scope::{HostPattern, PathPrefix};
 
-/// The name and attributes of a cookie whose name was read before.
+/// Reads the attributes of a cookie, and returns them with its name.
 pub(super) fn attributes<'a>(
     fields: &mut Fields<'a, '_>,
     name: Checked<String>,
@@ -61,7 +61,8 @@ fn needs_secure(name: &str, given: &Attributes<'_>) -> bool {
     by_prefix || given.same_site == SameSite::None || given.partitioned
 }
 
-/// Why browsers refuse such a cookie (RFC 6265bis sections 4.1.3 and 5.7; CHIPS), each with the field at fault.
+/// The reasons why browsers refuse such a cookie (RFC 6265bis sections 4.1.3 and 5.7; CHIPS), each
+/// with the wrong field.
 fn refused_by_browsers(name: &str, given: &Attributes<'_>) -> Vec<(&'static str, &'static str)> {
     let host_only = has_prefix(name, "__host-");
     let http_only = is_http_only_prefix(name);
@@ -113,7 +114,8 @@ fn cookie_path<'a>(cursor: Cursor<'a>) -> Checked<&'a str> {
     }
 }
 
-/// A domain in lower case without a leading dot, which browsers ignore (RFC 6265bis section 5.6.3).
+/// Reads a domain in lower case without a leading dot. Browsers ignore a leading dot (RFC 6265bis
+/// section 5.6.3).
 fn domain<'a>(cursor: Cursor<'a>) -> Checked<&'a str> {
     let domain = cursor.string()?;
     let bare = domain.strip_prefix('.').unwrap_or(domain);
@@ -128,7 +130,8 @@ fn domain<'a>(cursor: Cursor<'a>) -> Checked<&'a str> {
     }
 }
 
-/// The first of the app's paths on which a browser does not send a cookie of this path (RFC 6265bis section 5.1.4).
+/// The first of the app's paths on which a browser does not send a cookie of this path (RFC 6265bis
+/// section 5.1.4).
 pub(super) fn uncovered_path<'p>(cookie_path: &str, paths: &'p [PathPrefix]) -> Option<&'p PathPrefix> {
     let covers = |path: &PathPrefix| match path.as_str().strip_prefix(cookie_path) {
         Some(rest) => rest.is_empty() || cookie_path.ends_with('/') || rest.starts_with('/'),
@@ -137,7 +140,8 @@ pub(super) fn uncovered_path<'p>(cookie_path: &str, paths: &'p [PathPrefix]) -> 
     paths.iter().find(|path| !covers(path))
 }
 
-/// The first of the app's hosts whose pages cannot set a cookie of this domain (RFC 6265bis section 5.1.3).
+/// The first of the app's hosts whose pages cannot set a cookie of this domain (RFC 6265bis section
+/// 5.1.3).
 pub(super) fn uncovered_host<'h>(domain: &str, hosts: &'h [HostPattern]) -> Option<&'h HostPattern> {
     let domain = domain.to_ascii_lowercase();
     let matches = |host: &str| {

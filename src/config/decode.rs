@@ -1,7 +1,8 @@
 //! Reads JSON into checked values and collects every error, each with its path.
 //!
-//! This module knows JSON and paths, and nothing about versions. A derived `Deserialize` would stop at the first error and
-//! could not name its path. Here a wrong value yields [`Invalid`], the error is kept, and the other values are still read.
+//! This module knows JSON and paths, and nothing about versions. A derived `Deserialize` would stop
+//! at the first error and could not name its path. Here a wrong value yields [`Invalid`], the error
+//! is kept, and the other values are still read.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -105,7 +106,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Records an error of a field below, named by its path from here.
+    /// Records an error of a field of this value. `field` is the path from this value.
     pub(super) fn field_fail<T>(&self, field: &str, reason: impl Into<String>) -> Checked<T> {
         self.child(&Node::Null, field).fail(reason)
     }
@@ -156,7 +157,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// A whole number from 0 to `max`, which a double must hold exactly.
+    /// A whole number from 0 to `max`.
     pub(super) fn integer(&self, max: u32) -> Checked<u32> {
         let value = self.number()?;
         if value < 0.0 || value > f64::from(max) || value.fract() != 0.0 {
@@ -168,7 +169,7 @@ impl<'a> Cursor<'a> {
         Ok(value as u32)
     }
 
-    /// The value of one of these words.
+    /// The value of the given word, which must be one of these words.
     pub(super) fn word<T: Copy>(&self, words: &[(&str, T)]) -> Checked<T> {
         let given = self.string()?;
         match words.iter().find(|(word, _)| *word == given) {
@@ -190,7 +191,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Reads every item, so that each reports its errors.
+    /// Reads every item, so that every item reports its errors.
     pub(super) fn list<T>(&self, mut read: impl FnMut(Cursor<'a>) -> Checked<T>) -> Checked<Vec<T>> {
         let Node::List(items) = self.node else {
             return self.expected("a list");
@@ -263,13 +264,13 @@ pub(super) fn shown(value: f64) -> String {
     }
 }
 
-/// Whether an earlier field has the name of the i-th.
+/// Whether a field before the i-th has the same name.
 fn is_repeated(fields: &[(String, Node)], i: usize) -> bool {
     let name = fields.get(i).map(|(name, _)| name);
     fields.iter().take(i).any(|(other, _)| Some(other) == name)
 }
 
-/// The fields of an object. Reading a field makes its name known.
+/// The fields of an object. Reading a field records the name, so that unknown names are found.
 pub(super) struct Fields<'a, 'c> {
     cursor: &'c Cursor<'a>,
     nodes: &'a [(String, Node)],
@@ -353,7 +354,7 @@ impl<'a> Fields<'a, '_> {
             .object(read)
     }
 
-    /// The value of the one field of several that was given.
+    /// The value of the only field that was given. An error if no field was given, or several.
     pub(super) fn only<T>(&self, given: impl IntoIterator<Item = Option<T>>, names: &str) -> Checked<T> {
         let mut given = given.into_iter().flatten();
         match (given.next(), given.next()) {
@@ -368,7 +369,8 @@ impl<'a> Fields<'a, '_> {
         self.nodes.iter().any(given)
     }
 
-    /// Records an error of the object as a whole, unless a field is unknown: that error says enough.
+    /// Records an error of the object as a whole, unless a field is unknown: that error says
+    /// enough.
     pub(super) fn fail_all<T>(&self, reason: impl Into<String>) -> Checked<T> {
         if self.nodes.iter().all(|(name, _)| self.is_known(name)) {
             return self.cursor.fail(reason);

@@ -1,11 +1,12 @@
-//! `keys`: the keys that sign pins and tokens, from the VM's environment. No message contains a key's bytes.
+//! `keys`: the keys that sign pins and tokens, from the VM's environment. No message contains a
+//! key's bytes.
 
 use super::decode::{Checked, Cursor};
 use super::proxy_info::ProxyInfo;
 use crate::identity::seal::{KEY_MIN_LENGTH, Key, Keys};
 use crate::rollout::version::is_version_name;
 
-/// The most signing keys.
+/// The largest number of signing keys.
 const MAX_KEYS: usize = 8;
 
 /// Reads the list. The first key signs.
@@ -53,7 +54,7 @@ pub(super) fn keys(list: &Cursor<'_>, around: &impl ProxyInfo) -> Checked<Keys> 
     }
 }
 
-/// A key's bytes without the newline at the end of the file that they came from.
+/// A key's bytes without the newline at their end, which comes from a file.
 #[must_use]
 pub fn without_newline(value: &[u8]) -> &[u8] {
     let value = value.strip_suffix(b"\n").unwrap_or(value);

@@ -16,7 +16,7 @@ use crate::rollout::version::{State, VersionRef};
 use crate::route::matching::{Allow, Attribute, Condition, Match, StringMatch};
 use crate::route::rules::Rule;
 
-/// A rule over these versions. If the versions are wrong, the rest of the rule is checked all the same.
+/// A rule over these versions. If the versions are wrong, the rest of the rule is still checked.
 pub(super) fn rule(cursor: Cursor<'_>, versions: Option<&Versions>) -> Checked<Rule<Target>> {
     cursor.object(|fields| {
         // An empty `match:` would apply to every request, silently.
@@ -45,7 +45,7 @@ pub(super) fn rule(cursor: Cursor<'_>, versions: Option<&Versions>) -> Checked<R
     })
 }
 
-/// A version that a rule may name: any but a retired one.
+/// A version that a rule may name: any version that is not retired.
 fn known_version(cursor: &Cursor<'_>, versions: Option<&Versions>) -> Checked<VersionRef> {
     let name = cursor.string()?;
     let versions = versions.ok_or(Invalid)?;
@@ -56,7 +56,8 @@ fn known_version(cursor: &Cursor<'_>, versions: Option<&Versions>) -> Checked<Ve
     }
 }
 
-/// The split's stable version is the app's stable version if the split has it, else the version with the largest share.
+/// Reads `split`. Its stable version is the app's stable version if the split has this version,
+/// else the version with the largest share.
 fn split(cursor: &Cursor<'_>, versions: Option<&Versions>) -> Checked<Target> {
     let parts = cursor.some(|part| {
         part.object(|fields| {
@@ -87,7 +88,7 @@ fn split(cursor: &Cursor<'_>, versions: Option<&Versions>) -> Checked<Target> {
     versions::layout(parts.into_iter(), stable).map(Target::Split)
 }
 
-/// One set of conditions, at least one.
+/// A match, which has at least one condition.
 pub(super) fn one_match(cursor: Cursor<'_>) -> Checked<Match> {
     cursor.object(|fields| {
         let with_headers = fields.or("headers", Vec::new(), |map| {
@@ -143,7 +144,8 @@ fn named(
     })
 }
 
-/// The same for header names, of which two may differ in case only.
+/// The conditions of a map from header names to string matches. Names that differ in case only are
+/// equal.
 fn headers(
     map: &Cursor<'_>,
     condition: impl Fn(HeaderName, StringMatch) -> Condition,
@@ -241,7 +243,7 @@ pub(super) fn overrides(cursor: &Cursor<'_>, signing: &Checked<Option<Arc<Signin
     })
 }
 
-/// Reads `override.cookie`: a name, or a name with attributes. The browser keeps the cookie until it ends.
+/// Reads `override.cookie`: a name, or a name with attributes. It is a session cookie.
 fn override_cookie(cursor: &Cursor<'_>) -> Checked<CookieTemplate> {
     if let Some(name) = cursor.as_string() {
         let name = text::token_named(name, cursor)?;

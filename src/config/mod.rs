@@ -1,6 +1,7 @@
 //! Decodes a plugin configuration from JSON into the validated model.
 //!
-//! [`Config::parse`] is the only way in. It refuses a wrong configuration as a whole, with all of its errors.
+//! [`Config::parse`] is the only entry point. It refuses a wrong configuration as a whole, with all
+//! of its errors.
 
 mod app;
 mod cookie;
@@ -38,7 +39,8 @@ pub use time::parse_timestamp;
 pub struct Config {
     /// The filter's role.
     pub role: Role,
-    /// The first six bytes of the SHA-256 of the JSON, in hexadecimal: tells two configurations apart in logs.
+    /// The first six bytes of the SHA-256 of the JSON, in hexadecimal: distinguishes configurations
+    /// in logs.
     pub digest: String,
     /// What an operator should know about the configuration, although it is valid.
     pub warnings: Vec<ConfigError>,

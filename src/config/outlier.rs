@@ -14,7 +14,7 @@ const DEFAULT_MAX: u32 = 300;
 /// A day, in seconds.
 const LONGEST: u32 = 24 * 3600;
 
-/// Reads `outlierDetection`. If the versions are wrong, the rest is checked all the same.
+/// Reads `outlierDetection`. If the versions are wrong, the other fields are still checked.
 pub(super) fn detection(
     cursor: &Cursor<'_>,
     around: &impl ProxyInfo,
@@ -40,7 +40,7 @@ pub(super) fn detection(
                 format!("must not be shorter than baseEjectionTime, {base}s"),
             );
         }
-        // All plugins of a proxy share one key space.
+        // All plugins of a proxy share one key space, so the key has the plugin's name.
         let plugin = around.plugin();
         let fallbacks = versions.map_or(&[][..], |versions| &versions.fallbacks);
         let names = versions.map_or(&[][..], |versions| &versions.all);

@@ -159,7 +159,8 @@ fn default_carrier(app: &str) -> Carrier {
     }
 }
 
-/// Reads `cookie`. The cookie outlives the pin by `grace`, so that an open page keeps its version after the TTL.
+/// Reads `cookie`. The cookie outlives the pin by `grace`, so that an open page keeps its version
+/// after the TTL.
 fn pin_cookie(cursor: Cursor<'_>, app: &str) -> Checked<Carrier> {
     cursor.object(|fields| {
         let name = fields.or("name", default_name(app), text::token);

@@ -1,4 +1,5 @@
-//! What a configuration may refer to about its proxy: labels, environment variables, the plugin's name.
+//! What a configuration may refer to about its proxy: labels, environment variables, the plugin's
+//! name.
 
 /// What a configuration may refer to about the proxy.
 pub trait ProxyInfo {
@@ -8,7 +9,8 @@ pub trait ProxyInfo {
     fn node_label(&self, name: &str) -> Option<String>;
     /// A variable of the VM's environment, as its bytes.
     fn env(&self, name: &str) -> Option<Vec<u8>>;
-    /// The plugin's name: the same for all workers of a proxy, different for each plugin of the proxy.
+    /// The plugin's name: the same for all workers of a proxy, different for each plugin of the
+    /// proxy.
     fn plugin(&self) -> String;
 }
 

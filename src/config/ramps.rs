@@ -1,4 +1,5 @@
-//! `ramp` and `fallback`: how shares change over time, and which version serves the clients of an ejected one.
+//! `ramp` and `fallback`: how shares change over time, and which version serves the clients of an
+//! ejected one.
 
 use super::decode::{Checked, Cursor, Fields};
 use super::text::percent;
@@ -7,7 +8,7 @@ use crate::rollout::ramp::Ramp;
 use crate::rollout::slots::Share;
 use crate::rollout::version::{Version, VersionRef};
 
-/// The most steps of a ramp, and the longest one, in seconds: a year.
+/// The largest number of steps of a ramp, and the longest duration in seconds: a year.
 const MAX_STEPS: u32 = 1000;
 const MAX_DURATION: u32 = 365 * 24 * 3600;
 
@@ -66,7 +67,8 @@ pub(super) fn ramps(fields: &Fields<'_, '_>, all: &[VersionRef], stable: usize) 
     Ok(())
 }
 
-/// The version that serves each version's clients while it is ejected: the named one, else the stable version.
+/// By each version's index, the version that serves its clients while it is ejected: the named
+/// version, else the stable version.
 pub(super) fn fallbacks(
     fields: &Fields<'_, '_>,
     all: &[VersionRef],

@@ -13,7 +13,8 @@ pub(super) fn timestamp(cursor: Cursor<'_>) -> Checked<u64> {
     }
 }
 
-/// The Unix seconds of a time (RFC 3339 section 5.6) from 1970 on, in whole seconds; a leap second is none.
+/// The Unix seconds of a time (RFC 3339 section 5.6) from 1970 on, in whole seconds. None for a
+/// leap second.
 #[must_use]
 pub fn parse_timestamp(text: &str) -> Option<u64> {
     let (date, rest) = text.split_once(['T', 't'])?;
@@ -42,7 +43,7 @@ fn offset_seconds(offset: &str) -> Option<i64> {
     (hours <= 23 && minutes <= 59).then_some(sign * (hours * 3600 + minutes * 60))
 }
 
-/// Numbers with these counts of digits.
+/// The numbers of a text. Each number has the given count of digits.
 fn numbers<const N: usize>(text: &str, separator: char, digits: [usize; N]) -> Option<[i64; N]> {
     let mut parts = text.split(separator);
     let mut found = [0; N];

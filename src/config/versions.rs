@@ -10,14 +10,15 @@ use crate::rollout::schedule::Schedule;
 use crate::rollout::slots::{Layout, Share};
 use crate::rollout::version::{State, Version, VersionRef, is_version_name};
 
-/// The most versions of an app.
+/// The largest number of versions of an app.
 const MAX_VERSIONS: usize = 32;
 
 /// The versions of an app and their shares.
 pub(super) struct Versions {
     pub(super) all: Vec<VersionRef>,
     pub(super) schedule: Schedule,
-    /// By each version's index, the version that serves its clients while it is ejected. None for the stable version.
+    /// By each version's index, the version that serves its clients while it is ejected. None for
+    /// the stable version.
     pub(super) fallbacks: Vec<Option<VersionRef>>,
 }
 
@@ -94,7 +95,7 @@ pub(super) fn versions(fields: &mut Fields<'_, '_>) -> Checked<Versions> {
     })
 }
 
-/// The layout of these shares, of which the one at `stable` is the stable one.
+/// The layout of these shares. The stable version is at the index `stable`.
 pub(super) fn layout(
     shares: impl Iterator<Item = (VersionRef, Share)>,
     stable: usize,
@@ -171,7 +172,7 @@ fn version_name(cursor: Cursor<'_>) -> Checked<String> {
     }
 }
 
-/// The id of a build, as a request's header or query carries it.
+/// Reads the id of a build, as a request's header or query carries the id.
 fn build_id(cursor: Cursor<'_>) -> Checked<String> {
     let id = cursor.string()?;
     if (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic() && !b"&#".contains(&b)) {
@@ -183,7 +184,7 @@ fn build_id(cursor: Cursor<'_>) -> Checked<String> {
     }
 }
 
-/// The text of a response header: visible ASCII, so that no label can break a response.
+/// Reads a label: visible ASCII, so that no label can break a response.
 fn label(cursor: Cursor<'_>) -> Checked<String> {
     let label = cursor.string()?;
     if text::is_label(label) {
@@ -208,7 +209,8 @@ fn shares(
         return fields.fail("versions", format!("weights must add up to 100, are {sum}"));
     };
     let named = named?;
-    // The rest goes to the stable version if it has no weight, else to the first active version without a weight.
+    // The rest goes to the stable version if it has no weight, else to the first active version
+    // without a weight.
     let open = |draft: &Draft| draft.weight.is_none() && draft.ramp.is_none() && draft.state == State::Active;
     let taker = match named {
         Some(i) => drafts.get(i).is_some_and(open).then_some(i),

@@ -15,7 +15,7 @@ enum Source<'a> {
     Value(&'a str),
 }
 
-/// Reads both. None if neither is given.
+/// Reads `stamp` and `mirror`. None if the document has neither.
 pub(super) fn workload(fields: &mut Fields<'_, '_>, around: &impl ProxyInfo) -> Checked<Option<Workload>> {
     let stamped = fields.optional("stamp", |cursor| stamp(&cursor, around));
     let version = match &stamped {
@@ -32,7 +32,7 @@ pub(super) fn workload(fields: &mut Fields<'_, '_>, around: &impl ProxyInfo) -> 
     }))
 }
 
-/// This workload's version, as far as `stamp` says.
+/// What `stamp` says about this workload's version.
 enum Version {
     /// `stamp` is absent.
     NoProxyInfo,
@@ -46,7 +46,8 @@ fn stamp(cursor: &Cursor<'_>, around: &impl ProxyInfo) -> Checked<Option<Stamp>>
         let from = fields.required("from", |cursor| source(&cursor));
         let label = fields.optional("label", |cursor| source(&cursor));
         let (header, from, label) = (header?, from?, label?);
-        // A pod without the label keeps its traffic: its responses are not stamped, and a warning says so.
+        // A pod without the label keeps its traffic: its responses are not stamped, and a warning
+        // says so.
         let Some(version) = resolve(fields, "from", &from, around) else {
             return Ok(None);
         };

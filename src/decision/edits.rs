@@ -12,8 +12,8 @@ use crate::identity::pinning::Cacheable;
 
 /// The edits of a request.
 ///
-/// The app's route header is replaced. Route headers of other apps and a client's own mirror marks are removed. In observe
-/// mode no header changes.
+/// The app's route header is replaced. Route headers of other apps and a client's own mirror marks
+/// are removed. In observe mode no header changes.
 pub fn request_edits<'a, H: Headers + ?Sized>(
     edge: &'a Edge,
     headers: &'a H,
@@ -95,7 +95,8 @@ fn without_conditions<'a, H: Headers + ?Sized>(headers: &H) -> impl Iterator<Ite
         .map(Edit::Remove)
 }
 
-/// Removes the headers that no client may send, except the app's route header. Returns whether the route header is there.
+/// Removes the headers that no client may send, except the app's route header. Returns whether the
+/// route header is there.
 fn strip<'a, H: Headers + ?Sized>(
     edge: &'a Edge,
     headers: &'a H,
@@ -120,13 +121,14 @@ fn strip<'a, H: Headers + ?Sized>(
 pub struct Stamp<'a> {
     /// The edits of the response.
     pub edits: Edits<'a>,
-    /// Whether the upstream says that another version than the decided one served.
+    /// Whether the upstream names another version than the decided version.
     pub is_mismatch: bool,
     /// Why a new pin is withheld, if it is.
     pub withheld: Option<FreshBy>,
 }
 
-/// The stamp of a response that an upstream gave. A response that Envoy made itself gets none. The clock is in Unix seconds.
+/// The stamp of a response that an upstream gave. A response that Envoy made itself gets none. The
+/// clock is in Unix seconds.
 pub fn stamp<'a, H: Headers + ?Sized>(
     decision: &'a Decision,
     response: &'a H,

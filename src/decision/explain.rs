@@ -13,7 +13,8 @@ use crate::http::edit::{Edit, Edits};
 use crate::http::header::Headers;
 use crate::http::request::Request;
 
-/// Whether the response explains the decision: the request asks, and may. An observing app gives no explanation.
+/// Whether the response explains the decision: the request asks, and is allowed to. An app in
+/// observe mode gives no explanation.
 pub fn is_explained<H: Headers + ?Sized>(
     edge: &Edge,
     headers: &H,
@@ -29,8 +30,8 @@ pub fn is_explained<H: Headers + ?Sized>(
         && explain.allow.includes(&Request::new(headers, environment))
 }
 
-/// The edits that add the explanation to a response. A shared cache would give the explanation to other clients, so the
-/// response becomes private.
+/// The edits that add the explanation to a response. A shared cache would give the explanation to
+/// other clients, so the response becomes private.
 pub fn explanation<'a, H: Headers + ?Sized>(
     decision: Option<&Decision>,
     response: &'a H,
@@ -52,10 +53,10 @@ pub fn explanation<'a, H: Headers + ?Sized>(
     edits
 }
 
-/// The text of an explanation, a Structured Fields dictionary (RFC 9651 section 3.2) of configured names, numbers and fixed
-/// words:
+/// The text of an explanation, a Structured Fields dictionary (RFC 9651 section 3.2) of configured
+/// names, numbers and fixed words:
 /// `app="web-api", version="v1", reason=pin, slot=48280, override=unasked, inbound=stripped, rule=unmatched, key=absent, pin=held`.
-/// Steps behind the one that decided are left out.
+/// Steps after the deciding step are left out.
 #[must_use]
 pub fn explain(decision: Option<&Decision>) -> String {
     let Some(decision) = decision else {

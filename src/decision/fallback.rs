@@ -1,5 +1,5 @@
-//! The last step: if the selected version is ejected, its fallback serves the request. And the outcome of a response, which
-//! decides about ejections.
+//! The last step: if the selected version is ejected, its fallback serves the request. This module
+//! also records the outcomes of responses, by which versions are ejected.
 
 use super::outcome::{Decision, Reason};
 use super::steps::Selection;
@@ -10,8 +10,9 @@ use crate::rollout::outlier::{Admission, Change, Outcome, OutlierDetection, Prob
 use crate::rollout::slots::Share;
 use crate::rollout::version::{Version, VersionRef};
 
-/// Replaces an ejected version of a selection by its fallback; the pin stays as it is. Returns what the response will tell
-/// about the version's health. None if the version is not watched, or if no fallback could serve its clients.
+/// Replaces an ejected version of a selection by its fallback. The pin of a returning client stays
+/// as it is, and a new client gets a slot of the fallback. Returns how the response counts for the
+/// version's health: None if the version is not watched, or if no fallback could serve its clients.
 pub(super) fn admit(
     app: &App,
     selection: &mut Selection,
@@ -25,7 +26,7 @@ pub(super) fn admit(
     }
     let mut version = selection.version.clone();
     let probe = loop {
-        // Each version comes once: a configuration with a cycle of fallbacks is refused.
+        // The loop ends: a configuration with a cycle of fallbacks is refused.
         let Some(fallback) = serving_fallback(app, detection, &version, &now) else {
             break None;
         };
@@ -36,7 +37,8 @@ pub(super) fn admit(
         }
     };
     if version.index != selection.version.index {
-        // An ejected version gets no new clients: a slot of the fallback keeps the client there when the version recovers.
+        // An ejected version gets no new clients: a slot of the fallback keeps the client there
+        // when the version recovers.
         if selection.reason == Reason::Draw
             && let Some(pin) = &mut selection.pin
             && let Some(slot) = app.schedule.layout(now()).slot_within(&version, pin.slot)
@@ -55,7 +57,8 @@ pub(super) fn admit(
     probe
 }
 
-/// The first of a version's chain of fallbacks that has a share. A version without a share gets no clients.
+/// The first of a version's chain of fallbacks that has a share. A version without a share gets no
+/// clients.
 fn serving_fallback(
     app: &App,
     detection: &OutlierDetection,
@@ -69,8 +72,8 @@ fn serving_fallback(
         .cloned()
 }
 
-/// Records the outcome of a response, by its `response.code_details` and status, and returns the change of the version's
-/// health.
+/// Records the outcome of a response, by its `response.code_details` and status, and returns the
+/// change of the version's health.
 pub fn record_outcome(
     decision: &Decision,
     code_details: &[u8],

@@ -1,7 +1,8 @@
-//! The edge's decision: which version a request goes to and why, and what its response then carries.
+//! The edge's decision: which version a request goes to and why, and what its response then
+//! carries.
 //!
-//! A decision is a function of the configuration, the message and the [`Environment`]. The order of the steps is a promise
-//! to users: [`Step`] lists it.
+//! A decision is a function of the configuration, the message and the [`Environment`]. The order of
+//! the steps is a promise to users: [`Step`] lists it.
 
 mod edits;
 mod explain;

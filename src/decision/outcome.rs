@@ -92,7 +92,7 @@ pub struct Decision {
     pub client_state: Option<ClientState>,
     /// The result of each step.
     pub trace: Trace,
-    /// What the response will tell about the version's health, if that is watched.
+    /// How the response counts for the version's health. None if the version is not watched.
     pub probe: Option<Probe>,
 }
 
@@ -129,7 +129,7 @@ pub struct ClientState {
     pub(super) pin: Option<String>,
     /// The change of the override cookie.
     pub(super) override_cookie: Option<CookieChange>,
-    /// The host whose other cookies of the pin's name are expired.
+    /// The host at which duplicate cookies of the pin's name are expired.
     pub(super) expire_others: Option<String>,
     /// The scheme of the client's request.
     pub(super) scheme: Scheme,

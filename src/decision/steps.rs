@@ -51,17 +51,18 @@ impl Selection {
     }
 }
 
-/// What a step finds.
+/// What a step finds out about a request.
 enum Finding<'a> {
     /// The step does not exist for this app, and leaves no trace.
     Skipped,
     /// The step does not apply.
     Passed(Why),
-    /// The version.
+    /// The step decides: this version.
     Version(&'a VersionRef, StepResult),
-    /// A split among versions. A later step finds the client's slot.
+    /// A split among versions. A later step finds the client, whose slot selects one of these
+    /// versions.
     Split(&'a Layout<VersionRef>, StepResult),
-    /// The client.
+    /// The step decides: the version of this client.
     Client(Client, StepResult),
 }
 
@@ -102,8 +103,8 @@ pub(super) fn select<H: Headers + ?Sized, E: Environment>(
     new_client(app, request, trace).select(app, request, split, trace)
 }
 
-/// A client without a valid pin. A preflight carries no cookies: the client is unknown, and gets no pin. A client whose
-/// cookie the browser withholds may have a pin, so it gets no new one.
+/// A client without a valid pin. A preflight carries no cookies: the client is unknown, and gets no
+/// pin. A client whose cookie the browser withholds may have a pin, so it gets no new one.
 fn new_client<H: Headers + ?Sized, E: Environment>(
     app: &App,
     request: &Request<'_, H, E>,
@@ -223,7 +224,7 @@ fn pin<'a, H: Headers + ?Sized, E: Environment>(app: &App, request: &Request<'_,
     }
 }
 
-/// A client and what is known of its slot.
+/// A client, and its slot.
 enum Client {
     /// The client has a key.
     Keyed(Slot),
@@ -242,8 +243,9 @@ enum Client {
 }
 
 impl Client {
-    /// The version for this client: by a rule's split, if one applies, else by the app's shares. The client's pin is the
-    /// same in both cases, so that a split's version never enters a pin.
+    /// The selection for this client: by a rule's split, if a split applies, else by the app's
+    /// shares. The client's pin is the same in both cases, so that a split's version never enters a
+    /// pin.
     fn select<H: Headers + ?Sized, E: Environment>(
         self,
         app: &App,
@@ -344,8 +346,8 @@ fn pinned<H: Headers + ?Sized, E: Environment>(
     Selection::of(&version, Reason::Pin)
 }
 
-/// The version that a returning client with this pin goes to by the app's shares alone: without an override, a rule or a
-/// key, and not as a part of a page.
+/// The version that a returning client with this pin goes to by the app's shares alone: without an
+/// override, a rule or a key, and not as a part of a page.
 ///
 /// # Errors
 /// Why the pin is rejected.
@@ -379,7 +381,8 @@ fn has_share(app: &App, version: &VersionRef, now: impl FnOnce() -> u64) -> bool
     app.schedule.share(version, now) > Share::NONE
 }
 
-/// The client of the request's pin: the first valid pin in the header or the query, else the newest valid pin in cookies.
+/// The client of the request's pin: the first valid pin in the header or the query, else the newest
+/// valid pin in cookies.
 ///
 /// # Errors
 /// Why the first pin was rejected. None if the request has no pin.
@@ -423,7 +426,8 @@ fn carried_pin<H: Headers + ?Sized, E: Environment>(
     Err(rejected.or(is_unread.then_some(Rejection::Oversized)))
 }
 
-/// The pin of a value, if it is valid now. A pin past its TTL also needs a version that keeps pages.
+/// The pin of a value, if it is valid now. A pin past its TTL also needs a version that keeps
+/// pages.
 fn check_pin(
     app: &App,
     value: &[u8],
@@ -437,7 +441,8 @@ fn check_pin(
     Ok(pin)
 }
 
-/// The first valid pin in a header or in the query, where a page's server puts its own pin for the page's parts.
+/// The first valid pin in the header or in the query. A page's server puts the pin of the page
+/// there, for the page's parts.
 fn handed_on<H: Headers + ?Sized, E: Environment>(
     pinning: &Pinning,
     request: &Request<'_, H, E>,

@@ -12,7 +12,7 @@ use crate::rollout::version::VersionRef;
 pub enum Step {
     /// A tester asks for a version.
     Override,
-    /// A route header arrives.
+    /// The request has a route header.
     Inbound,
     /// A rule applies.
     Rule,
@@ -38,17 +38,17 @@ impl Step {
 /// The result of a step.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum StepResult {
-    /// An earlier step decided, or the app has no build ids.
+    /// An earlier step decided, or the app configures no build ids.
     #[default]
     Unreached,
     /// The step did not apply, for this reason.
     Passed(Why),
-    /// The step decided. If it has a list, by the item of this index.
+    /// The step decided. If the step has a list (rules, keys), the index of the item that decided.
     Took(Option<u16>),
 }
 
 impl StepResult {
-    /// The step decided by an item. No list is too long for the index.
+    /// The result of a step that an item of its list decided. No list is too long for the index.
     pub(super) fn took_item(index: usize) -> Self {
         StepResult::Took(u16::try_from(index).ok())
     }
@@ -61,11 +61,11 @@ pub enum Why {
     Unconfigured,
     /// The request asks for no version.
     Unasked,
-    /// The request asks for a version and may not, or in a form that is malformed.
+    /// The request asks for a version and is not allowed to, or the value is malformed.
     Denied,
     /// The request asks for a version that the app lacks or that is retired.
     Unknown,
-    /// An arriving route header means nothing here.
+    /// The app ignores an incoming route header.
     Stripped,
     /// The request has nothing that the step could decide by.
     Absent,
@@ -73,7 +73,7 @@ pub enum Why {
     Unmatched,
     /// A navigation is no part of a page.
     Navigation,
-    /// The version is neither draining nor has it a share.
+    /// The version has no share and is not draining.
     Unshared,
     /// The pin is rejected.
     Rejected(Rejection),
@@ -104,7 +104,7 @@ pub struct Trace {
     results: [StepResult; Step::COUNT],
     /// The client's slot, if a step needed it.
     pub slot: Option<Slot>,
-    /// The version that the request would have gone to if the version were not ejected.
+    /// The ejected version, which the fallback replaces.
     pub ejected: Option<VersionRef>,
 }
 

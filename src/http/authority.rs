@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-/// The host of an authority in lower case, without its port and a trailing dot. An IPv6 address keeps its brackets.
+/// The host of an authority in lower case, without its port and a trailing dot. An IPv6 address
+/// keeps its brackets.
 #[must_use]
 pub fn normalized_host(authority: &[u8]) -> Cow<'_, [u8]> {
     // Most authorities have neither a port nor upper case, and need no copy.
@@ -17,7 +18,8 @@ fn without_dot(host: &[u8]) -> &[u8] {
     host.strip_suffix(b".").unwrap_or(host)
 }
 
-/// The host of an authority, and its port with the colon. The port is empty if the authority has none.
+/// The host of an authority, and its port with the colon. The port is empty if the authority has
+/// none.
 #[must_use]
 pub fn split_port(authority: &[u8]) -> (&[u8], &[u8]) {
     let colon = authority.iter().rposition(|b| *b == b':');

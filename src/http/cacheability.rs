@@ -1,7 +1,8 @@
-//! What a shared cache may do with a response (RFC 9111), and how to keep shared caches away from it.
+//! What a shared cache may do with a response (RFC 9111), and how to keep shared caches away from
+//! it.
 //!
-//! A response with a client's pin must not reach other clients. The classification errs on the side of the cache: what
-//! cannot be read counts as permission to store.
+//! A response with a client's pin must not reach other clients. So a value that cannot be read
+//! counts as permission to store.
 
 use std::borrow::Cow;
 use std::time::UNIX_EPOCH;
@@ -16,13 +17,14 @@ use super::header::{Headers, trim_ows};
 pub enum Cacheability {
     /// No shared cache may store the response.
     Private,
-    /// A shared cache may store the response, and must ask the origin before each use; or the response does not say.
+    /// A shared cache may store the response, and must revalidate it before each use; or the
+    /// response does not say.
     Revalidated,
-    /// The origin explicitly lets a shared cache use the response without asking.
+    /// The origin explicitly lets a shared cache reuse the response without revalidation.
     Fresh(FreshBy),
 }
 
-/// The directive or field that lets a shared cache use a response without asking.
+/// The directive or field that lets a shared cache reuse a response without revalidation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
 pub enum FreshBy {
@@ -34,7 +36,8 @@ pub enum FreshBy {
     StaleWhileRevalidate,
     /// `Expires` (RFC 9111 section 5.3).
     Expires,
-    /// `CDN-Cache-Control` (RFC 9213), or the field of one CDN, such as `Cloudflare-CDN-Cache-Control`.
+    /// `CDN-Cache-Control` (RFC 9213), or the field of one CDN, such as
+    /// `Cloudflare-CDN-Cache-Control`.
     CdnCacheControl,
     /// `Surrogate-Control` (W3C Edge Architecture Specification).
     SurrogateControl,
@@ -56,7 +59,8 @@ impl FreshBy {
     }
 }
 
-/// What a shared cache may do with this response. The clock, in Unix seconds, is read only for an `Expires` without `Date`.
+/// What a shared cache may do with this response. The clock, in Unix seconds, is read only for an
+/// `Expires` without `Date`.
 #[must_use]
 pub fn of<H: Headers + ?Sized>(response: &H, now: impl FnOnce() -> u64) -> Cacheability {
     // A cache for which a targeted field is meant ignores Cache-Control (RFC 9213 section 2.2).
@@ -103,7 +107,8 @@ pub fn of<H: Headers + ?Sized>(response: &H, now: impl FnOnce() -> u64) -> Cache
     }
 }
 
-/// The edits after which no shared cache may store the response. Freshness for the client's own cache stays.
+/// The edits after which no shared cache may store the response. What the client's own cache may do
+/// stays.
 pub fn make_private<H: Headers + ?Sized>(response: &H) -> Edits<'_> {
     let mut edits = Edits::new();
     let value = match Directives::of(response.lines("cache-control")) {
@@ -135,7 +140,7 @@ pub fn make_private<H: Headers + ?Sized>(response: &H) -> Edits<'_> {
     edits
 }
 
-/// The targeted field of this name: one that some caches obey in place of `Cache-Control`.
+/// The targeted field of this name. Some caches obey a targeted field in place of `Cache-Control`.
 fn targeted(name: &[u8]) -> Option<FreshBy> {
     match name {
         b"cache-control" => None,
@@ -178,7 +183,8 @@ fn targeted_permission(field: FreshBy, value: &[u8]) -> Permission {
     }
 }
 
-/// The Unix seconds of an HTTP date (RFC 9110 section 5.6.7). None for an invalid date, such as `0`.
+/// The Unix seconds of an HTTP date (RFC 9110 section 5.6.7). None for an invalid date, such as
+/// `0`.
 fn http_date(text: &[u8]) -> Option<u64> {
     let at = httpdate::parse_http_date(std::str::from_utf8(text).ok()?).ok()?;
     Some(at.duration_since(UNIX_EPOCH).ok()?.as_secs())
@@ -188,7 +194,8 @@ fn http_date(text: &[u8]) -> Option<u64> {
 struct Directives<'a>(SmallVec<[(&'a [u8], &'a [u8]); 8]>);
 
 impl<'a> Directives<'a> {
-    /// The directives of a field's lines. None if a quoted string has no end: what follows its start is unknown.
+    /// The directives of a field's lines. None if a quoted string has no end, because the meaning
+    /// of the rest is unknown.
     fn of(lines: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
         let mut all = SmallVec::new();
         for line in lines {
@@ -231,7 +238,8 @@ impl<'a> Directives<'a> {
         self.named(name).next().is_some()
     }
 
-    /// Whether the directive is there without an argument. With one, `private` and `no-cache` cover single fields only.
+    /// Whether the directive is there without an argument. With an argument, `private` and
+    /// `no-cache` cover single fields only.
     fn has_unqualified(&self, name: &str) -> bool {
         self.named(name).any(|text| !text.contains(&b'='))
     }
@@ -256,7 +264,8 @@ impl<'a> Directives<'a> {
     }
 }
 
-/// The number of `max-age=60`, `max-age="60"`, `max-age=60+30` or `max-age=1h`; 1 if the number cannot be read.
+/// The number of `max-age=60`, `max-age="60"`, `max-age=60+30` or `max-age=1h`; 1 if the number
+/// cannot be read.
 fn seconds(directive: &[u8]) -> u64 {
     let digits: SmallVec<[u8; 20]> = directive
         .iter()
@@ -271,7 +280,7 @@ fn seconds(directive: &[u8]) -> u64 {
     }
 }
 
-/// Tells bytes in quoted strings (RFC 9110 section 5.6.4) from others.
+/// Distinguishes bytes in quoted strings (RFC 9110 section 5.6.4) from bytes outside.
 #[derive(Default)]
 struct Quotes {
     quoted: bool,

@@ -1,4 +1,4 @@
-//! Cookies (RFC 6265bis): those that a client sent, and the `Set-Cookie` that holds a pin.
+//! Cookies (RFC 6265bis): those that a client sent, and the `Set-Cookie` values of a response.
 //!
 //! A malformed cookie counts as absent. This module knows nothing of pins.
 
@@ -9,14 +9,16 @@ use memchr::memchr;
 use super::header::{Headers, trim_ows};
 use super::multimap::Multimap;
 
-/// The most bytes that are read, over all `cookie` lines.
+/// The largest number of bytes that are read, over all `cookie` lines.
 pub const MAX_BYTES: usize = 32 * 1024;
-/// The most cookies that are read, over all `cookie` lines.
+/// The largest number of cookies that are read, over all `cookie` lines.
 pub const MAX_PAIRS: usize = 512;
 
-/// All cookies of a request, over all `cookie` lines. None if they exceed [`MAX_BYTES`] or [`MAX_PAIRS`].
+/// All cookies of a request, over all `cookie` lines. None if they exceed [`MAX_BYTES`] or
+/// [`MAX_PAIRS`].
 ///
-/// A cookie without `=` has no name and is skipped. Double quotes around a value are removed, as Envoy does.
+/// A cookie without `=` has no name and is skipped. Double quotes around a value are removed, as
+/// Envoy does.
 pub fn parse<H: Headers + ?Sized>(headers: &H) -> Option<Multimap<'_>> {
     let mut cookies = Multimap::default();
     let (mut bytes, mut pairs) = (0, 0);
@@ -41,7 +43,7 @@ pub fn parse<H: Headers + ?Sized>(headers: &H) -> Option<Multimap<'_>> {
     Some(cookies)
 }
 
-/// The bytes before the first separator, and those behind it if there is one.
+/// The bytes before the first separator, and the bytes after it if there is a separator.
 fn split_once(text: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) {
     match memchr(separator, text).and_then(|at| text.split_at_checked(at)) {
         Some((before, behind)) => (before, behind.get(1..)),
@@ -118,7 +120,7 @@ pub struct Attributes<'a> {
 }
 
 impl Attributes<'_> {
-    /// The attributes of a session cookie for the whole host that scripts can't read.
+    /// The attributes of a session cookie for the whole host, which scripts cannot read.
     pub const SESSION: Self = Attributes {
         max_age: None,
         path: "/",
@@ -195,8 +197,9 @@ impl CookieTemplate {
         )
     }
 
-    /// The `Set-Cookie` values that expire cookies of the same name with another domain or path, which a browser may have
-    /// kept from an earlier configuration: those of the host itself and of its parent domains, at `/`.
+    /// The `Set-Cookie` values that expire cookies of the same name with another domain or path,
+    /// which a browser may have kept from an earlier configuration: those of the host itself and of
+    /// its parent domains, at `/`.
     pub fn expire_others<'a>(&'a self, host: &'a str, scheme: Scheme) -> impl Iterator<Item = String> + 'a {
         let parents = std::iter::successors(Some(host), |host| Some(host.split_once('.')?.1));
         // A browser refuses a domain of one label. The client may choose the host, so only a few plain domains are written.

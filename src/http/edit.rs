@@ -9,11 +9,11 @@ use super::header::{Headers, trim_ows};
 /// One change of a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Edit<'a> {
-    /// Adds a first line. The decision has seen that there is none, so the host does not look.
+    /// Adds a line. The decision has checked that the header is absent, so the host need not look.
     Add(&'a str, Cow<'a, str>),
-    /// Adds a line behind those that are there.
+    /// Adds a line after the existing lines.
     Append(&'a str, Cow<'a, str>),
-    /// Sets one line in place of all that are there.
+    /// Sets one line in place of all existing lines.
     Replace(&'a str, Cow<'a, str>),
     /// Removes all lines.
     Remove(&'a str),

@@ -1,4 +1,5 @@
-//! What a browser says about a request: W3C Fetch Metadata, prefetches, WebSockets, and cookies that it withholds.
+//! What a browser's headers say about a request: W3C Fetch Metadata, prefetches, WebSockets, and
+//! withheld cookies.
 
 use super::cookie::SameSite;
 use super::header::Headers;
@@ -8,8 +9,8 @@ use super::header::Headers;
 pub enum FetchKind {
     /// A browser shows the response as a page.
     Navigation,
-    /// A browser uses the response as a part of a page (a script, an image, an API call, a frame, a WebSocket), or fetches
-    /// a page in advance.
+    /// A browser uses the response as a part of a page (a script, an image, an API call, a frame, a
+    /// WebSocket), or fetches a page in advance.
     PagePart,
     /// The client does not say.
     Unknown,
@@ -17,7 +18,8 @@ pub enum FetchKind {
 
 /// The kind of a request.
 ///
-/// A frame is a navigation with a destination of its own. Chromium sends no `Sec-Fetch-Mode` on a WebSocket handshake.
+/// A frame has the mode of a navigation, and differs by its destination. Chromium sends no
+/// `Sec-Fetch-Mode` on a WebSocket handshake.
 #[must_use]
 pub fn kind<H: Headers + ?Sized>(headers: &H) -> FetchKind {
     let is_websocket = headers
@@ -33,7 +35,8 @@ pub fn kind<H: Headers + ?Sized>(headers: &H) -> FetchKind {
     }
 }
 
-/// Whether a browser fetches in advance, without the user: `Sec-Purpose` of prefetch and prerender, and its predecessors.
+/// Whether a browser fetches in advance, without the user: `Sec-Purpose` of prefetch and prerender,
+/// and its predecessors.
 fn is_prefetch<H: Headers + ?Sized>(headers: &H) -> bool {
     ["sec-purpose", "purpose", "x-moz"]
         .into_iter()
@@ -48,8 +51,9 @@ fn is_frame<H: Headers + ?Sized>(headers: &H) -> bool {
     )
 }
 
-/// Whether a browser withholds a cookie of this `SameSite` from the request (RFC 6265bis section 5.8.3). `Lax` cookies come
-/// along on a cross-site navigation with a safe method only, `Strict` cookies on no cross-site request.
+/// Whether a browser withholds a cookie of this `SameSite` from the request (RFC 6265bis section
+/// 5.8.3). Of all cross-site requests, a browser sends `Lax` cookies with navigations of a safe
+/// method only, and `Strict` cookies with none.
 #[must_use]
 pub fn withholds<H: Headers + ?Sized>(headers: &H, same_site: SameSite) -> bool {
     if headers.first("sec-fetch-site") != Some(b"cross-site") {

@@ -1,6 +1,7 @@
 //! Header fields (RFC 9110 section 5): their names, and a view of a message's headers.
 //!
-//! Values are bytes: RFC 9110 section 5.5 lets them be any octets but CR, LF and NUL, and so does Envoy.
+//! Values are bytes: RFC 9110 section 5.5 lets them be any octets but CR, LF and NUL, and so does
+//! Envoy.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,7 +10,7 @@ use smallvec::SmallVec;
 
 /// The headers of one message.
 pub trait Headers {
-    /// Each line's name and value, in the order of arrival. Names are lower case, as HTTP/2 has them.
+    /// Each line's name and value, in the order of arrival. Names are in lower case, as in HTTP/2.
     fn all(&self) -> impl Iterator<Item = (&[u8], &[u8])>;
 
     /// The values of a field, a line each, in the order of arrival.
@@ -24,13 +25,14 @@ pub trait Headers {
         self.lines(name).next()
     }
 
-    /// The field's whole value: its lines joined with a comma (RFC 9110 section 5.3). None if it is absent.
+    /// The field's whole value: its lines joined with a comma (RFC 9110 section 5.3). None if the
+    /// field is absent.
     fn joined<'a>(&'a self, name: &'a str) -> Option<Cow<'a, [u8]>> {
         join(self.lines(name))
     }
 }
 
-/// The value of a field that was sent in these lines. None if there is no line.
+/// The lines of a field, joined with a comma. None if there is no line.
 pub(crate) fn join<'a>(mut lines: impl Iterator<Item = &'a [u8]>) -> Option<Cow<'a, [u8]>> {
     let mut value = Cow::Borrowed(lines.next()?);
     for line in lines {
@@ -52,19 +54,21 @@ impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for [(N, V)] {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HeaderName(Cow<'static, str>);
 
-/// The request header that tells an app of a mirrored request: `true` on a mirrored request, absent from any other.
+/// The request header that tells an app of a mirrored request: `true` on a mirrored request, absent
+/// from any other.
 pub const MIRRORED: HeaderName = HeaderName::from_static("x-mirrored");
 
-/// The request header that a sender's mirror policy sets on the copy alone.
+/// The request header that a sender's mirror policy sets on the copy only.
 pub const MIRROR_MARK: HeaderName = HeaderName::from_static("x-pinion-mirror");
 
 impl HeaderName {
-    /// A name from the sources. It must be a token in lower case.
+    /// A name that the source code fixes. The name must be a token in lower case.
     pub(crate) const fn from_static(name: &'static str) -> Self {
         HeaderName(Cow::Borrowed(name))
     }
 
-    /// A token (RFC 9110 section 5.1); upper case is folded.
+    /// The name of a token (RFC 9110 section 5.1), folded to lower case. None if the text is not a
+    /// token.
     #[must_use]
     pub fn new(name: &str) -> Option<Self> {
         is_token(name).then(|| HeaderName(Cow::Owned(name.to_ascii_lowercase())))
@@ -76,7 +80,8 @@ impl HeaderName {
         &self.0
     }
 
-    /// Whether the field frames the message, or has a meaning of its own that a plain value would break.
+    /// Whether the field frames the message, or has another meaning that a pin, a version or a
+    /// label would break.
     #[must_use]
     pub fn is_reserved(&self) -> bool {
         self.as_str().starts_with("x-envoy-")

@@ -1,4 +1,5 @@
-//! A read-only list of names and values that answers many lookups fast: headers, cookies, query parameters.
+//! A read-only list of names and values that answers many lookups fast: headers, cookies, query
+//! parameters.
 
 use std::cell::{Cell, OnceCell};
 use std::cmp::Ordering;
@@ -8,8 +9,8 @@ use smallvec::SmallVec;
 /// A name and a value.
 type Pair<'m> = (&'m [u8], &'m [u8]);
 
-/// How many lookups scan the whole list before an index is built. Most requests need fewer, and an index costs more than
-/// these scans.
+/// How many lookups scan the whole list before an index is built. Most requests need fewer, and an
+/// index costs more than these scans.
 const SCANS: u8 = 4;
 
 /// Borrowed names and values in the order of arrival. A name may have several values.
@@ -66,7 +67,8 @@ impl<'m> Multimap<'m> {
     }
 }
 
-/// The order of names in the index. Names differ in length more often than not, and lengths are compared fast.
+/// The order of names in the index. Names differ in length more often than not, and lengths are
+/// compared fast.
 fn order(a: &[u8], b: &[u8]) -> Ordering {
     a.len().cmp(&b.len()).then_with(|| a.cmp(b))
 }

@@ -1,24 +1,27 @@
 //! Who made a response: an upstream, or the proxy itself.
 //!
-//! The proxy's own word, `response.code_details`, costs more than the rest of a response's work. Most responses show
-//! where they come from, and for these it is not asked.
+//! Reading Envoy's `response.code_details` costs more than everything else that a response needs.
+//! Most responses show by their headers that an upstream gave them, and for these the property is
+//! not read.
 
 use std::borrow::Cow;
 
 use crate::http::header::Headers;
 
-/// Envoy's `response.code_details` of a response that an upstream gave, and that it did not make itself.
+/// Envoy's `response.code_details` of a response that an upstream gave.
 pub const VIA_UPSTREAM: &[u8] = b"via_upstream";
 
-/// How long the upstream took: Envoy's router puts it on what an upstream answered, unless it is told not to
-/// (`suppress_envoy_headers`), in place of any that is there.
+/// How long the upstream took. Envoy's router sets this header on an upstream's response and
+/// replaces an existing value, unless `suppress_envoy_headers` is set.
 const SERVICE_TIME: &str = "x-envoy-upstream-service-time";
 
-/// Envoy's `response.code_details`, which are asked for only where the response does not show them.
+/// Envoy's `response.code_details`. The property is read by `ask` only if the headers do not show
+/// that an upstream answered.
 ///
-/// A filter may answer in an upstream's stead with headers that another server gave, `x-envoy-upstream-service-time`
-/// among them: an authorization service that says no (ext_authz hands on all its headers), or a cache. So only what
-/// tells of success is believed, and only if no cache left an `age` (RFC 9111 section 5.1) on it.
+/// Another filter may answer with headers from another server, such as
+/// `x-envoy-upstream-service-time`: an authorization service that denies (ext_authz passes on all
+/// its headers), or a cache. So the header counts only on a 2xx response without the `age` of a
+/// cache (RFC 9111 section 5.1).
 pub fn code_details<'a, H: Headers + ?Sized>(
     response: &H,
     ask: impl FnOnce() -> Cow<'a, [u8]>,

@@ -1,4 +1,5 @@
-//! A request as a decision reads it. Each part is read from the host or parsed at most once, however many rules ask.
+//! A request as a decision reads it. Each part is read from the host or parsed at most once,
+//! however many rules ask.
 
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -43,15 +44,17 @@ struct Target<'h> {
     query: &'h [u8],
 }
 
-/// A limit on what is read of a request. What exceeds the limit is not read, and is counted.
+/// A limit on what is read of a request. A part that exceeds the limit is not read, and is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "lowercase")]
 pub enum Limit {
-    /// [`MAX_BYTES`](crate::http::cookie::MAX_BYTES) and [`MAX_PAIRS`](crate::http::cookie::MAX_PAIRS) of cookies.
+    /// [`MAX_BYTES`](crate::http::cookie::MAX_BYTES) and
+    /// [`MAX_PAIRS`](crate::http::cookie::MAX_PAIRS) of cookies.
     Cookies,
     /// [`MAX_VALUE`](crate::identity::overrides::MAX_VALUE) bytes of an override.
     Override,
-    /// [`REGEX_MAX_VALUE`](crate::route::matching::REGEX_MAX_VALUE) bytes of a value that a regex matches.
+    /// [`REGEX_MAX_VALUE`](crate::route::matching::REGEX_MAX_VALUE) bytes of a value that a regex
+    /// matches.
     Regex,
 }
 
@@ -119,7 +122,7 @@ impl<'h, H: Headers + ?Sized, E: Environment> Request<'h, H, E> {
         }
     }
 
-    /// All headers, pseudo-headers among them.
+    /// All headers, including pseudo-headers.
     #[must_use]
     pub fn headers(&self) -> &'h H {
         self.headers
@@ -138,7 +141,8 @@ impl<'h, H: Headers + ?Sized, E: Environment> Request<'h, H, E> {
             .get_or_init(|| self.headers.first(":method").unwrap_or_default())
     }
 
-    /// The path that Envoy routes on, without its query. A missing path (`CONNECT` has none) counts as empty.
+    /// The path that Envoy routes on, without its query. A missing path (`CONNECT` has none) counts
+    /// as empty.
     #[must_use]
     pub fn path(&self) -> &'h [u8] {
         self.target().path
@@ -160,7 +164,8 @@ impl<'h, H: Headers + ?Sized, E: Environment> Request<'h, H, E> {
         join(fields.values(name))
     }
 
-    /// The values of a cookie in the order of arrival. None at all if the cookies exceed the limit.
+    /// The values of a cookie in the order of arrival. Empty if the request's cookies exceed the
+    /// limit.
     pub fn cookies<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'h [u8]> + 'a {
         let cookies = self.cookies.get_or_init(|| {
             let cookies = cookie::parse(self.headers);
@@ -205,13 +210,14 @@ impl<'h, H: Headers + ?Sized, E: Environment> Request<'h, H, E> {
         *self.now.get_or_init(|| self.environment.now())
     }
 
-    /// A random number, another one at each call.
+    /// A random number, different at each call.
     #[must_use]
     pub fn random(&self) -> u64 {
         self.environment.random()
     }
 
-    /// Whether Envoy has followed a redirect itself. Its router then leaves the original URL in a header.
+    /// Whether Envoy has followed a redirect itself (an internal redirect). Envoy's router then
+    /// leaves the original URL in a header.
     #[must_use]
     pub fn is_internally_redirected(&self) -> bool {
         self.headers.first("x-envoy-original-url").is_some()
@@ -242,7 +248,7 @@ impl<'h, H: Headers + ?Sized, E: Environment> Request<'h, H, E> {
             && self.headers.first("access-control-request-method").is_some()
     }
 
-    /// The scheme of the client's request, as Envoy says.
+    /// The scheme of the client's request, by Envoy's `x-forwarded-proto`.
     #[must_use]
     pub fn scheme(&self) -> Scheme {
         match self.headers.first("x-forwarded-proto") {

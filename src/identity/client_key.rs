@@ -1,4 +1,5 @@
-//! What identifies a client without a pin: keys such as a user id, and the attributes that the first slot is derived from.
+//! What gives a client a slot without a pin: keys such as a user id, and the parts of a request
+//! that the first slot is derived from.
 
 use crate::environment::Environment;
 use crate::http::header::{HeaderName, Headers};
@@ -43,10 +44,10 @@ impl ClientKey {
     }
 }
 
-/// Where a client's first slot comes from, in place of chance.
+/// The parts of a request from which a client's first slot is derived, in place of a random slot.
 ///
-/// The slot is the same for all requests with the same parts. So the parallel first requests of a page, two tabs, and clients
-/// without cookies agree on one version.
+/// The slot is the same for all requests with the same parts. So the parallel first requests of a
+/// page, two tabs, and clients without cookies agree on one version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InitialSlot {
     /// The attributes that the slot is hashed from. The request must have all of them.
@@ -56,7 +57,7 @@ pub struct InitialSlot {
 }
 
 impl InitialSlot {
-    /// The slot of the request's parts. None if the request lacks one.
+    /// The slot of the request's parts. None if the request lacks a part.
     #[must_use]
     pub fn slot<H: Headers + ?Sized, E: Environment>(
         &self,

@@ -1,4 +1,5 @@
-//! What a client carries to be recognized: pins, client keys, override tokens, and their signatures.
+//! What a client carries to be recognized: pins, client keys, override tokens, and their
+//! signatures.
 
 pub mod client_key;
 pub mod overrides;

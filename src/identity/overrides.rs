@@ -1,6 +1,7 @@
 //! Overrides: how a tester asks for a version, by name or by a signed token, and who may ask.
 //!
-//! The header is read first, then the query, then the cookie. The first that asks for something allowed counts.
+//! The header is read first, then the query, then the cookie. The first value that asks for an
+//! allowed version counts.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,7 +17,8 @@ use crate::http::request::{Limit, Request};
 use crate::rollout::version::is_version_name;
 use crate::route::matching::Allow;
 
-/// The longest value that is read, in bytes: the tokens of a few apps. A longer value asks for nothing.
+/// The length of the longest value that is read, in bytes: the tokens of a few apps. A longer value
+/// is ignored.
 pub const MAX_VALUE: usize = 1024;
 
 /// The query value that expires the override cookie.
@@ -37,14 +39,14 @@ pub struct Override {
     pub signing: Option<Arc<Signing>>,
 }
 
-/// What a request asks for.
+/// The version that a request asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Asked {
     /// The name of a version. The app may not have this version.
     pub version: Option<String>,
     /// The change of the override cookie.
     pub cookie: Option<CookieChange>,
-    /// Whether the request asked for something that was not granted.
+    /// Whether the request asked for a version and was not allowed to.
     pub denied: bool,
 }
 
@@ -57,7 +59,7 @@ pub enum CookieChange {
     Expire,
 }
 
-/// A version that a value asks for, and may.
+/// A version that a value asks for, and is allowed to.
 struct Grant {
     version: String,
     /// The version's name or the token, as the override cookie holds it.
@@ -65,7 +67,7 @@ struct Grant {
 }
 
 impl Override {
-    /// What the request asks for in this app.
+    /// The version that the request asks for in this app.
     #[must_use]
     pub fn asked<H: Headers + ?Sized, E: Environment>(
         &self,
@@ -118,7 +120,7 @@ impl Override {
         }
     }
 
-    /// The version that a value asks for. None if the value is malformed or asks for something that is not allowed.
+    /// The version that a value asks for. None if the value is malformed or not allowed.
     fn grant<H: Headers + ?Sized, E: Environment>(
         &self,
         value: &[u8],
@@ -163,12 +165,14 @@ impl Override {
     }
 }
 
-/// What a value asks for in an app: `v2` or a token for any app, or the app's member of a Structured Fields dictionary
-/// (RFC 9651 section 3.2) such as `web-api="v2", cart="v1"`. None for any other value.
+/// The version's name or the token that a value has for an app: `v2` or a token for any app, or the
+/// app's member of a Structured Fields dictionary (RFC 9651 section 3.2) such as
+/// `web-api="v2", cart="v1"`. None for any other value.
 ///
-/// The syntax is wider than the RFC's in two points: a key may begin with a digit, as app names may, and a token with a
-/// digit, `.`, `_` or `-`, as version names may. The syntax is narrower in one point: each member must be a version's name
-/// or a token, without parameters. One other member makes the whole value malformed.
+/// The syntax is wider than the RFC's in two points: a key may begin with a digit, as app names
+/// may, and a token with a digit, `.`, `_` or `-`, as version names may. The syntax is narrower in
+/// one point: each member must be a version's name or a token, without parameters. Any other member
+/// makes the whole value malformed.
 #[must_use]
 pub fn member<'a>(value: &'a str, app: &str) -> Option<&'a str> {
     let value = trimmed(value);

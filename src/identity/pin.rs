@@ -1,6 +1,8 @@
-//! The value of a pin: `VERSION~ISSUED~EPOCH~SLOT`, followed by `~KEYID~MAC` if signing keys are configured.
+//! The value of a pin: `VERSION~ISSUED~EPOCH~SLOT`, followed by `~KEYID~MAC` if signing keys are
+//! configured.
 //!
-//! This module encodes and parses the value. [`pinning`](crate::identity::pinning) decides whether a pin is valid.
+//! This module encodes and parses the value. [`pinning`](crate::identity::pinning) decides whether
+//! a pin is valid.
 
 use std::fmt;
 
@@ -94,9 +96,9 @@ pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]
 pub enum Rejection {
-    /// The cookies exceed the limits, so that none was read.
+    /// The cookies exceed the limits, so no cookie was read.
     Oversized,
-    /// This filter does not write such a value.
+    /// This filter never writes such a value.
     Malformed,
     /// The pin has no seal, but keys are configured.
     Unsigned,
@@ -105,7 +107,7 @@ pub enum Rejection {
     UnknownKey,
     /// The seal does not verify: the pin was changed, or made for another app.
     Forged,
-    /// The pin's epoch is not the app's.
+    /// The pin's epoch differs from the app's epoch.
     Epoch,
     /// The pin's TTL is over.
     Expired,

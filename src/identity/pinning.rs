@@ -1,4 +1,5 @@
-//! How an app keeps its clients on their versions: where pins travel, how long they last, and which are valid.
+//! How an app keeps its clients on their versions: where pins travel, how long they last, and which
+//! are valid.
 
 use std::sync::Arc;
 
@@ -11,7 +12,8 @@ use crate::http::header::HeaderName;
 use crate::rollout::slots::Slot;
 use crate::rollout::version::{State, VersionRef};
 
-/// How far a pin's issue time may lie ahead of this proxy's clock, in seconds: the clocks of a fleet differ.
+/// How far a pin's issue time may be ahead of this proxy's clock, in seconds, because the clocks of
+/// proxies differ.
 pub const CLOCK_SKEW: u64 = 60;
 
 /// How an app keeps its clients on their versions.
@@ -31,16 +33,17 @@ pub struct Pinning {
     pub header: Option<HeaderName>,
     /// The query parameter that may carry the pin.
     pub query: Option<String>,
-    /// What a client's slot is hashed from in place of a pin. The first key that the request has counts.
+    /// Where a client's key is. The slot is the hash of the first key that the request has, and the
+    /// client needs no pin.
     pub keys: Vec<ClientKey>,
-    /// Where the first slot of a client without a pin comes from. The first item whose parts the request has counts. If none
-    /// does, the client draws a random slot.
+    /// Where the first slot of a client without a pin comes from. The first item whose parts the
+    /// request has counts. If the request has the parts of no item, the client draws a random slot.
     pub initial: Vec<InitialSlot>,
     /// Where a request carries the id of the build that its page came from.
     pub build: Option<BuildId>,
-    /// What happens to a new pin on a response that a shared cache may use without asking.
+    /// What happens to a new pin on a response that a shared cache may reuse without revalidation.
     pub cacheable: Cacheable,
-    /// The keys that seal pins. With these, an unsealed pin is rejected.
+    /// The keys that seal pins. If there are keys, an unsealed pin is rejected.
     pub signing: Option<Arc<Signing>>,
 }
 
@@ -61,7 +64,8 @@ impl From<Keys> for Signing {
     }
 }
 
-/// Where a request carries a build id, as frameworks send it (Next.js: `?dpl=` and `x-deployment-id`).
+/// Where a request carries a build id, as frameworks send it (Next.js: `?dpl=` and
+/// `x-deployment-id`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildId {
     /// The request header.
@@ -70,7 +74,7 @@ pub struct BuildId {
     pub query: Option<String>,
 }
 
-/// What happens to a new pin on a response that a shared cache may use without asking.
+/// What happens to a new pin on a response that a shared cache may reuse without revalidation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cacheable {
     /// The response stays as it is, and the pin is withheld.
@@ -82,7 +86,7 @@ pub enum Cacheable {
 /// What a pin keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Follow {
-    /// The slot. The version is the one that has this slot now.
+    /// The slot. The client's version is the current owner of the slot.
     Weights,
     /// The version, until the pin expires.
     Version,
@@ -93,7 +97,7 @@ pub enum Follow {
 pub enum Expiry {
     /// When its TTL is over.
     AtTtl,
-    /// When its version takes no clients any more.
+    /// When its version has no share and is not draining.
     WithVersion,
 }
 
@@ -122,8 +126,8 @@ impl ValidPin {
 }
 
 impl Pinning {
-    /// The pin of a value, if it is valid for an app with these versions at `now`, in Unix seconds. `expiry` is asked only
-    /// for a pin whose TTL is over.
+    /// The pin of a value, if it is valid for an app with these versions at `now`, in Unix seconds.
+    /// `expiry` is asked only for a pin whose TTL is over.
     ///
     /// # Errors
     /// Why the pin is rejected.
@@ -146,7 +150,7 @@ impl Pinning {
         self.verify(value, app, versions, |issued| self.age(issued, now, expiry))
     }
 
-    /// The same, for a pin that is not in the cache.
+    /// The pin of a value that is not in the cache, if it is valid.
     fn verify(
         &self,
         value: &[u8],

@@ -1,7 +1,8 @@
-//! Seals: the proof that a holder of a key made a pin or a token.
+//! Seals: signatures of pins and tokens.
 //!
-//! A seal is `KEYID~MAC`: the key's id, and the first 128 bits of HMAC-SHA-256 (RFC 2104) over the sealed text, in
-//! base64url without padding (RFC 4648 section 5). This module knows keys and bytes, and not what they seal.
+//! A seal is `KEYID~MAC`: the key's id, and the first 128 bits of HMAC-SHA-256 (RFC 2104) over the
+//! sealed text, in base64url without padding (RFC 4648 section 5). This module knows keys and
+//! bytes, but neither pins nor tokens.
 
 use std::fmt;
 
@@ -19,11 +20,12 @@ type Mac = [u8; 16];
 
 /// A value that can be sealed.
 pub trait Sealed {
-    /// Writes the text that the MAC covers, for an app and a key. No two values may write the same text.
+    /// Writes the text that the MAC covers, for an app and a key. No two values may write the same
+    /// text.
     fn write(&self, app: &str, key_id: &str, out: &mut String);
 }
 
-/// Signing keys. The first signs, all verify.
+/// Signing keys. The first key signs, and all keys verify.
 #[derive(Debug)]
 pub struct Keys {
     first: Key,
@@ -101,7 +103,7 @@ impl Keys {
         let full = self.first.state(app, value).finalize().into_bytes();
         Seal {
             key_id: &self.first.id,
-            // SHA-256 has twice as many bytes as a MAC here.
+            // The output of SHA-256 is twice as long as this MAC.
             mac: full.first_chunk().copied().unwrap_or_default(),
         }
     }

@@ -6,7 +6,8 @@ use super::pin::decimal;
 use super::seal::{Seal, Sealed};
 use crate::rollout::version::is_version_name;
 
-/// Stands where a pin has its epoch, so that neither can be taken for the other.
+/// The part of a token at the place of a pin's epoch, so that a pin is never taken for a token, or
+/// a token for a pin.
 const MARK: &str = "override";
 
 /// A token without its seal.

@@ -1,8 +1,8 @@
-//! A cache of signed pins that were verified, so that a returning client costs no signature: a browser asks for a page
-//! and then for all parts of the page.
+//! A cache of verified pins, so that the pin of a returning client is verified once: a browser
+//! requests a page and then all parts of the page.
 //!
-//! Only verified pins enter the cache, so forged pins displace none. Values are compared in constant time, so that the
-//! time of a comparison tells nothing about a signature.
+//! Only verified pins enter the cache, so forged pins displace none. Values are compared in
+//! constant time, so that the time of a comparison tells nothing about a signature.
 
 use std::fmt;
 use std::sync::Mutex;
@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use crate::rollout::slots::Slot;
 use crate::rollout::version::VersionRef;
 
-/// How many pins a cache keeps. Each takes some 150 bytes.
+/// The number of pins that a cache keeps. Each pin takes some 150 bytes.
 pub const CAPACITY: usize = 512;
 
 /// The verified pins of all apps of a configuration.
@@ -63,21 +63,22 @@ impl PinCache {
     }
 }
 
-/// Never shows a pin.
+/// Writes no pin.
 impl fmt::Debug for PinCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PinCache").finish_non_exhaustive()
     }
 }
 
-/// The bucket of a pin. The end of its value is a part of a signature, and so is evenly distributed.
+/// The bucket of a pin. The end of a pin's value is part of a MAC, so buckets are evenly used.
 fn bucket(value: &[u8]) -> usize {
     let end = value.last_chunk().copied().unwrap_or_default();
     // Fibonacci hashing: the upper bits of the product depend on all bits.
     (u64::from_le_bytes(end).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - CAPACITY.ilog2())) as usize
 }
 
-/// Whether two values are equal, in a time that depends on their lengths only. Compares words, as most requests come here.
+/// Whether two values are equal, in a time that depends on their lengths only. Compares words to be
+/// fast, because most requests need this comparison.
 fn is_same(a: &[u8], b: &[u8]) -> bool {
     let ((a_words, a_rest), (b_words, b_rest)) = (a.as_chunks(), b.as_chunks());
     let words = a_words.iter().zip(b_words);

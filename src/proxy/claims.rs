@@ -1,9 +1,10 @@
-//! Decodes claims of a verified JWT from the bytes that Envoy gives for its dynamic metadata: a string as its bytes, a number
-//! as the eight bytes of a double, a boolean as one byte, and a list as a map of its items to empty values, in the
-//! serialization of Proxy-Wasm's header maps.
+//! Decodes claims of a verified JWT from the bytes that Envoy gives for its dynamic metadata: a
+//! string as its bytes, a number as the eight bytes of a double, a boolean as one byte, and a list
+//! as a map of its items to empty values, in the serialization of Proxy-Wasm's header maps.
 //!
-//! The bytes have no type. A text with control characters, as numbers and booleans give, is no string; neither is an object,
-//! whose entries have values. (An object whose values are all empty strings looks like the list of its names.)
+//! The bytes have no type. Bytes with control characters, as those of numbers and booleans, are not
+//! a string. A map with values is an object and not a list. (An object whose values are all empty
+//! strings looks like the list of its names.)
 
 use crate::environment::Claim;
 
@@ -27,7 +28,8 @@ fn is_text(bytes: &[u8]) -> bool {
     !bytes.iter().any(u8::is_ascii_control)
 }
 
-/// The entries of `COUNT (KEY_SIZE VALUE_SIZE)* (KEY 0 VALUE 0)*`, little endian. None unless all bytes fit.
+/// The entries of `COUNT (KEY_SIZE VALUE_SIZE)* (KEY 0 VALUE 0)*`, little endian. None unless all
+/// bytes fit.
 fn map(bytes: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
     let (count, mut sizes) = word(bytes)?;
     let mut data = sizes.get(count.checked_mul(8)?..)?;

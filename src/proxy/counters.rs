@@ -1,4 +1,5 @@
-//! The counters of decided requests. Each is defined when it first counts; later requests find its id without its name.
+//! The counters of decided requests. A counter is defined at its first request. Later requests find
+//! its id by the indices of app, version and reason, without its name.
 
 use std::cell::RefCell;
 
@@ -51,7 +52,7 @@ impl Counters {
     }
 }
 
-/// The id of a decided request's counter.
+/// Defines the counter of a decided request, and returns its id.
 fn defined(decision: &Decision) -> Option<u32> {
     host::counter(&Metric::Requests {
         app: &decision.app.name,

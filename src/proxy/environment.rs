@@ -1,4 +1,5 @@
-//! The environment of a request in an Envoy: its clock, properties and shared data, and the VM's random numbers.
+//! The environment of a request in Envoy: the proxy's clock, properties and shared data, and the
+//! VM's random numbers.
 
 use std::cell::RefCell;
 use std::ffi::OsString;
@@ -37,7 +38,8 @@ impl Environment for Proxy {
         })
     }
 
-    /// Where Envoy's `jwt_authn` filter leaves the payload of a verified token, with Istio's `payload_in_metadata`.
+    /// Where Envoy's `jwt_authn` filter leaves the payload of a verified token, with Istio's
+    /// `payload_in_metadata`.
     fn claim(&self, name: &str) -> Option<Claim> {
         claims::decode(&host::property(&[
             "metadata",

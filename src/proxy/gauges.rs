@@ -1,12 +1,13 @@
 //! The gauges of shares, which show the newest configuration.
 //!
-//! Several configurations live in one VM at a time: those of other plugins and, in a worker, old configurations that serve
-//! their last streams. Each app belongs to the configuration that published it last. Only that configuration withdraws its
-//! gauges.
+//! Several configurations live in one VM at a time: those of other plugins and, in a worker, old
+//! configurations that serve their last streams. Each app belongs to the configuration that
+//! published the app last. Only that configuration sets the app's gauges to 0 when it ends.
 //!
-//! Gauges belong to the process, and Envoy's main thread has a VM too. That VM serves no stream, so its configurations come
-//! and go with each update. A stream may keep a worker's configuration alive, and Envoy takes such a configuration back into
-//! use without a callback. So a VM that has served a stream leaves the gauges to the other VMs.
+//! Gauges belong to the process, and Envoy's main thread has a VM too. That VM serves no stream, so
+//! its configurations come and go with each update. A stream may keep a worker's configuration
+//! alive, and Envoy takes such a configuration back into use without a callback. So a VM that has
+//! served a stream leaves the gauges to the other VMs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -46,8 +47,8 @@ impl Shares {
         self.serves = true;
     }
 
-    /// The gauges of a new configuration, which takes its apps over. A removed version goes to 0, as does every version of an
-    /// app that is not enabled.
+    /// The gauges of a new configuration, to which its apps belong from now on. A removed version
+    /// goes to 0, and so does every version of an app that is not enabled.
     pub fn publish(&mut self, owner: Owner, edge: &Edge, now: u64) -> Vec<Reading> {
         let mut readings = Vec::new();
         for app in edge.apps() {
@@ -78,7 +79,8 @@ impl Shares {
         moving.flat_map(|app| shown(app, now)).collect()
     }
 
-    /// Sets the gauges to 0 of the apps that no newer configuration has taken over.
+    /// The gauges of a configuration that ends: 0 for the apps that no newer configuration has
+    /// taken over.
     pub fn withdraw(&mut self, owner: Owner) -> Vec<Reading> {
         let mut readings = Vec::new();
         self.apps.retain(|app, published| {

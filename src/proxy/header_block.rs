@@ -1,8 +1,9 @@
 //! A message's headers as the host serializes them: one block of bytes, read in place.
 //!
-//! The SDK's call copies each name and value, and panics on a status that it does not expect. The format is that of the
-//! Proxy-Wasm ABI 0.2.1, section "Serialization": the number of pairs, the sizes of each name and value, then the texts,
-//! each followed by a NUL. Numbers are 32 bits, little endian.
+//! The SDK's call copies each name and value, and panics on a status that it does not expect. The
+//! format is that of the Proxy-Wasm ABI 0.2.1, section "Serialization": the number of pairs, the
+//! sizes of each name and value, then the texts, each followed by a NUL. Numbers are 32 bits,
+//! little endian.
 
 use memchr::arch::all::is_equal;
 use proxy_wasm::types::MapType;
@@ -18,7 +19,7 @@ const OK: u32 = 0;
 /// The headers of one message.
 pub(super) struct HeaderBlock {
     bytes: Vec<u8>,
-    /// The offset of the first text; 0 if the sizes are not complete.
+    /// The offset of the first text; 0 if the sizes are incomplete.
     texts: usize,
 }
 
@@ -32,8 +33,9 @@ impl HeaderBlock {
         if status != OK || data.is_null() {
             return HeaderBlock::new(Vec::new());
         }
-        // SAFETY: the host wrote the block into memory from the SDK's `proxy_on_memory_allocate`, which leaks a `Vec<u8>` of
-        // this size, and the host hands over its ownership. The SDK's own calls take it back in the same way.
+        // SAFETY: the host wrote the block into memory from the SDK's `proxy_on_memory_allocate`,
+        // which leaks a `Vec<u8>` of this size, and the host hands over its ownership. The SDK's
+        // own calls take it back in the same way.
         HeaderBlock::new(unsafe { Vec::from_raw_parts(data, size, size) })
     }
 
@@ -55,7 +57,7 @@ impl HeaderBlock {
 
     /// The values of a name, in the order of arrival.
     pub(super) fn named<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        // Most names differ in length already.
+        // Most names already differ in length.
         let is_named =
             move |line: &Line| line.name.size == name.len() && is_equal(self.text(line.name), name);
         self.lines().filter(is_named).map(|line| self.text(line.value))
@@ -76,7 +78,7 @@ impl HeaderBlock {
     }
 }
 
-/// The offset of the first text, if the block has all of its sizes.
+/// The offset of the first text, if the block contains the sizes of all lines.
 fn first_text(block: &[u8]) -> Option<usize> {
     let count = u32::from_le_bytes(*block.first_chunk()?) as usize;
     let texts = count.checked_mul(8)?.checked_add(4)?;

@@ -38,8 +38,8 @@ impl HostHeaders {
 
     /// Applies one edit on the host.
     pub(super) fn apply_one(&self, edit: &Edit<'_>) {
-        // A replacement costs the host more than an addition, so it is used only if there is a line to replace. If the host
-        // gave no headers, there may be one.
+        // A replacement costs the host more than an addition, so a replacement is used only if
+        // there is a line to replace. If the host gave no headers, there may be such a line.
         let (name, value, replaces) = match edit {
             Edit::Add(name, value) => (name, value, self.block.is_empty()),
             Edit::Replace(name, value) => (name, value, self.block.is_empty() || self.first(name).is_some()),
@@ -49,7 +49,7 @@ impl HostHeaders {
                 return;
             }
         };
-        // The host refuses an edit only outside of the headers' own callback.
+        // The host refuses an edit only outside of the callback for these headers.
         let _ = if replaces {
             hostcalls::set_map_value_bytes(self.map, name, Some(value.as_bytes()))
         } else {

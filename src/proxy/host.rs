@@ -1,7 +1,7 @@
 //! The remaining calls to the host: properties, filter state, metrics, local replies, ticks.
 //!
-//! The SDK's calls panic on a status that the host is not known to return. Here each call is made only where the host does
-//! not return one.
+//! The SDK's calls panic on a status that the SDK does not expect. Each call here is made only
+//! where Envoy returns no such status.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -74,7 +74,8 @@ pub(super) fn set_gauges(readings: Vec<Reading>) {
     }
 }
 
-/// The id of a metric. A VM defines each name once, as every definition takes memory of the host for good.
+/// The id of a metric. A VM defines each name once, because the host never frees the memory of a
+/// definition.
 fn metric_id(kind: MetricType, name: &str) -> Option<u32> {
     thread_local! {
         static IDS: RefCell<BTreeMap<String, u32>> = const { RefCell::new(BTreeMap::new()) };

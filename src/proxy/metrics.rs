@@ -1,7 +1,8 @@
 //! The metrics, and their names in Envoy.
 //!
-//! Proxy-Wasm metrics have no labels. A label is written into the name as `TAG=.=VALUE;.;`, and one of Envoy's tag rules per
-//! label, `(TAG=\.=(.*?);\.;)`, extracts it again. A name contains only configured names, never a client's bytes.
+//! Proxy-Wasm metrics have no labels. A label is written into the name as `TAG=.=VALUE;.;`, and one
+//! of Envoy's tag rules per label, `(TAG=\.=(.*?);\.;)`, extracts it again. A name contains only
+//! configured names, never a client's bytes.
 
 /// A counter or gauge with its labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub enum Metric<'a> {
         /// [`Rejection::as_str`](crate::identity::pin::Rejection::as_str).
         cause: &'static str,
     },
-    /// Counts new pins that were not given.
+    /// Counts new pins that were withheld.
     PinsWithheld {
         /// The app's name.
         app: &'a str,
@@ -42,7 +43,7 @@ pub enum Metric<'a> {
         /// [`Limit::as_str`](crate::http::request::Limit::as_str).
         cause: &'static str,
     },
-    /// Counts responses whose upstream says that another version than the decided one served.
+    /// Counts responses whose upstream names another version than the decided version.
     VersionMismatch {
         /// The app's name.
         app: &'a str,

@@ -1,4 +1,5 @@
-//! The Proxy-Wasm host: reads messages, asks the core for a decision, and applies it. No decision is made here.
+//! The Proxy-Wasm host: reads messages, asks the core for a decision, and applies it. No decision
+//! is made here.
 
 pub mod claims;
 mod counters;

@@ -23,7 +23,7 @@ thread_local! {
     static SHARES: RefCell<Shares> = RefCell::default();
 }
 
-/// How often the gauges follow a ramp.
+/// The period at which the gauges follow a ramp.
 const TICK: Duration = Duration::from_secs(1);
 
 pub(super) struct Root {
@@ -113,7 +113,7 @@ fn summary(config: &Config) -> String {
 /// The number of apps that a log line names.
 const MAX_NAMED: usize = 10;
 
-/// `web-api (v1 90%, v2 10%), cart (off: v1 100%), and 3 more`
+/// The text for a log line: `web-api (v1 90%, v2 10%), cart (off: v1 100%), and 3 more`.
 fn apps(edge: &Edge) -> String {
     let mut apps: Vec<_> = edge.apps().take(MAX_NAMED).map(|app| describe(app)).collect();
     match edge.apps().count().saturating_sub(MAX_NAMED) {
@@ -138,7 +138,7 @@ fn describe(app: &App) -> String {
     format!("{} ({off}{})", app.name, versions.join(", "))
 }
 
-/// `version v2 shown as 2.0, mirrored requests tagged`
+/// The text for a log line: `version v2 shown as 2.0, mirrored requests tagged`.
 fn what(workload: &Workload) -> String {
     let stamp = match &workload.stamp {
         Some(stamp) => format!("version {} shown as {}", stamp.version, stamp.label),

@@ -133,7 +133,7 @@ fn respond(decision: &Decision) {
     if let Some(change) = decision::record_outcome(decision, &code_details, status, &Proxy) {
         report(decision, change);
     }
-    // A response that Envoy made itself says nothing about a version.
+    // A response that Envoy made itself comes from no version.
     if *code_details != *VIA_UPSTREAM {
         return;
     }

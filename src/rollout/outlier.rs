@@ -1,8 +1,10 @@
-//! Outlier detection of versions: a version that fails is ejected for a while, and then probed by one request.
+//! Outlier detection of versions: a version that fails is ejected for a while, and then probed by
+//! one request.
 //!
-//! The workers of a proxy share each version's health in a [`SharedStore`], which another worker may change at any time.
-//! Names and meanings are those of Istio's `outlierDetection`, with two differences: a whole version is ejected, and only
-//! one request at a time probes whether the version has recovered.
+//! The workers of a proxy share each version's health in a [`SharedStore`], which another worker
+//! may change at any time. Names and meanings are those of Istio's `outlierDetection`, with two
+//! differences: a whole version is ejected, and only one request at a time probes whether the
+//! version has recovered.
 
 use super::version::{Version, VersionRef};
 use crate::environment::SharedStore;
@@ -26,9 +28,9 @@ pub struct OutlierDetection {
 /// A version that may be ejected.
 #[derive(Debug)]
 pub struct WatchedVersion {
-    /// The key of its health in the shared store.
+    /// The key of the version's health in the shared store.
     pub key: String,
-    /// The version that serves its clients meanwhile.
+    /// The version that serves the clients of the ejected version.
     pub fallback: VersionRef,
 }
 
@@ -41,13 +43,13 @@ pub enum Admission {
     Ejected,
 }
 
-/// What a request's response tells about the version's health.
+/// How the response to a request counts for the version's health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Probe {
     /// An error counts, and a success resets the count.
     Passive,
-    /// Whether an ejected version has recovered. The value identifies the trial: the time, in Unix seconds, from which on
-    /// another request may try.
+    /// The response shows whether an ejected version has recovered. The value identifies the trial:
+    /// the time, in Unix seconds, from which another request may probe the version.
     Trial(u64),
 }
 
@@ -58,14 +60,15 @@ pub enum Outcome {
     Success,
     /// The version answered with an error of its own, such as 500.
     ServerError,
-    /// The version answered 502, 503 or 504, or the proxy could not reach it, or not in time.
+    /// The version answered 502, 503 or 504, or did not answer in time, or the proxy could not
+    /// reach the version.
     GatewayError,
 }
 
 /// A change of a version's health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// The version is ejected, for so many seconds.
+    /// The version is ejected for this number of seconds.
     Ejected(u32),
     /// The version serves its clients again.
     Recovered,
@@ -74,9 +77,10 @@ pub enum Change {
 impl Outcome {
     /// The outcome of a response, from Envoy's `response.code_details` and the status.
     ///
-    /// None if the version had no part in the response: other filters answered (an injected fault, authorization, a rate
-    /// limit), the route has no upstream, a circuit breaker is open, or the stream as a whole took too long, which a client
-    /// that sends slowly can cause. The gRPC status is not read.
+    /// None if the version had no part in the response: other filters answered (an injected fault,
+    /// authorization, a rate limit), the route has no upstream, a circuit breaker is open, or the
+    /// stream as a whole took too long, which a client that sends slowly can cause. The gRPC status
+    /// is not read.
     #[must_use]
     pub fn of(code_details: &[u8], status: impl FnOnce() -> Option<u16>) -> Option<Self> {
         if code_details == VIA_UPSTREAM {
@@ -114,7 +118,8 @@ struct Health {
     recovered: u64,
 }
 
-/// How often a write is retried after another worker's write. After that one error of many is lost.
+/// How often a write is tried while other workers write too. After the last try, the outcome of the
+/// request is lost.
 const TRIES: usize = 16;
 
 impl OutlierDetection {
@@ -122,7 +127,8 @@ impl OutlierDetection {
         self.watched.get(version.index)?.as_ref()
     }
 
-    /// Creates the health of every version in the store. Envoy does not create a key atomically, so that no request does.
+    /// Creates the health of every version in the store, so that no request has to: Envoy does not
+    /// create a key atomically.
     pub fn prepare(&self, store: &impl SharedStore) {
         for watched in self.watched.iter().flatten() {
             if store.get(&watched.key).is_none() {
@@ -138,7 +144,8 @@ impl OutlierDetection {
         Some(&self.watched_version(version)?.fallback)
     }
 
-    /// Whether a request may go to a version at a time in Unix seconds. None if the version is never ejected.
+    /// Whether a request may go to a version at a time in Unix seconds. None if the version is
+    /// never ejected.
     pub fn admit(
         &self,
         version: &Version,
@@ -152,11 +159,12 @@ impl OutlierDetection {
                 return Some(Admission::Open(Probe::Passive));
             }
             let now = now();
-            // Both are whole seconds; the second that has begun does not count.
+            // Both times are whole seconds, so the ejection lasts until the end of the second.
             if now <= health.until {
                 return Some(Admission::Ejected);
             }
-            // The request whose write succeeds is the trial. If its response never comes, another request tries later.
+            // The request whose write succeeds is the trial. If its response never comes, another
+            // request is the trial later.
             let until = now + u64::from(self.base_ejection_time);
             let leased = Health { until, ..health };
             if store.compare_and_set(&watched.key, &leased.encode(), cas).is_ok() {
@@ -166,8 +174,8 @@ impl OutlierDetection {
         Some(Admission::Ejected)
     }
 
-    /// Records the outcome of a request at a time in Unix seconds, and returns the change of the version's health. An outcome
-    /// of None says that the version had no part in the response.
+    /// Records the outcome of a request at a time in Unix seconds, and returns the change of the
+    /// version's health. An outcome of None says that the version had no part in the response.
     pub fn record_outcome(
         &self,
         version: &Version,
@@ -190,14 +198,14 @@ impl OutlierDetection {
         None
     }
 
-    /// The health after an ordinary request.
+    /// The health after a request that is not a trial.
     fn after_passive(
         &self,
         before: Health,
         outcome: Outcome,
         now: impl Fn() -> u64,
     ) -> (Health, Option<Change>) {
-        // A request from before the ejection tells nothing new.
+        // The request was sent before the ejection, and changes nothing.
         if before.until != 0 {
             return (before, None);
         }
@@ -232,7 +240,7 @@ impl OutlierDetection {
             return (before, None);
         }
         let Some(outcome) = outcome else {
-            // The request did not reach the version: the next request may try.
+            // The request did not reach the version, so the next request is the trial.
             let until = now();
             return (Health { until, ..before }, None);
         };
@@ -461,11 +469,13 @@ mod tests {
         assert_eq!(watched.request(G, 100), Some(Some(Change::Ejected(10))));
         assert_eq!(watched.admit(110), Admission::Ejected);
         assert_eq!(watched.admit(111), Admission::Open(Probe::Trial(121)));
-        // While the trial is under way, and for a while if its response never comes, no other request goes.
+        // While the trial is under way, and for a while if its response never comes, no other
+        // request goes.
         assert_eq!(watched.admit(111), Admission::Ejected);
         assert_eq!(watched.admit(121), Admission::Ejected);
         assert_eq!(watched.admit(122), Admission::Open(Probe::Trial(132)));
-        // Neither a request from before the ejection nor a trial that was replaced changes the health.
+        // Neither a request from before the ejection nor a trial that was replaced changes the
+        // health.
         assert_eq!(watched.record(Probe::Passive, O, 123), None);
         assert_eq!(watched.record(Probe::Passive, G, 123), None);
         assert_eq!(watched.record(Probe::Trial(121), O, 123), None);

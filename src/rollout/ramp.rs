@@ -1,6 +1,8 @@
-//! Ramps: a version's share as a function of time, so that a rollout proceeds by itself and alike on every proxy.
+//! Ramps: a version's share as a function of time, so that a rollout proceeds by itself and alike
+//! on every proxy.
 //!
-//! A ramp knows only shares and Unix seconds. [`schedule`](crate::rollout::schedule) says who owns which slot at a time.
+//! A ramp knows only shares and Unix seconds. [`schedule`](crate::rollout::schedule) computes the
+//! owner of each slot at a time.
 
 use crate::rollout::slots::Share;
 
@@ -15,7 +17,8 @@ pub struct Ramp {
     pub start: u64,
     /// The duration in seconds, at least one.
     pub duration: u32,
-    /// The number of equal steps, each taken at the end of its part of the duration. None: the share changes every second.
+    /// The number of equal steps, each taken at the end of its part of the duration. None: the
+    /// share changes every second.
     pub steps: Option<u32>,
     /// The share at which the ramp stops until this field is removed.
     pub hold_at: Option<Share>,
@@ -32,7 +35,7 @@ impl Ramp {
             None => (elapsed, duration),
         };
         let difference = self.to.slots().abs_diff(self.from.slots());
-        // At most the difference, which is below 100,000.
+        // The result is at most the difference, which is at most 100,000.
         let moved = (u64::from(difference) * done / whole) as u32;
         if self.to >= self.from {
             let share = self.from.plus(moved);

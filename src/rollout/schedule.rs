@@ -1,6 +1,7 @@
 //! Which version owns each slot at a time.
 //!
-//! Without a ramp the layout is computed once. With a ramp the layout changes as the seconds pass; the caller has the clock.
+//! Without a ramp the layout is computed once. With a ramp the layout may change every second, and
+//! the caller passes the time.
 
 use std::sync::{Arc, Mutex};
 
@@ -19,13 +20,14 @@ pub struct Schedule {
 enum Timing {
     /// No version has a ramp.
     Constant(Arc<Layout<VersionRef>>),
-    /// The layout that was computed last, and its second. A thread that finds it locked computes its own.
+    /// The layout that was computed last, and its time in Unix seconds. A thread that finds the
+    /// mutex locked computes a layout for itself.
     Ramped(Mutex<Option<(u64, Arc<Layout<VersionRef>>)>>),
 }
 
 impl Schedule {
-    /// The schedule of a stable version, which has what the others leave, and of the others in the order of the
-    /// configuration.
+    /// The schedule of the stable version and of the other versions in the order of the
+    /// configuration. The stable version has the share that the other versions leave.
     #[must_use]
     pub fn new(stable: VersionRef, others: Vec<VersionRef>) -> Self {
         let layout = if others.iter().any(|version| version.ramp.is_some()) {
@@ -40,7 +42,7 @@ impl Schedule {
         }
     }
 
-    /// The version that has what the others leave.
+    /// The version that has the share that the other versions leave.
     #[must_use]
     pub fn stable(&self) -> &VersionRef {
         &self.stable
@@ -81,7 +83,7 @@ impl Schedule {
             Timing::Ramped(_) if version.index == self.stable.index => {
                 let now = now();
                 let taken: Vec<_> = self.others.iter().map(|other| other.share_at(now)).collect();
-                // A configuration whose ramps could ever add up to more than all slots is refused.
+                // A configuration whose ramps could add up to more than 100 % is refused.
                 Share::rest(&taken).unwrap_or(Share::NONE)
             }
             Timing::Ramped(_) => version.share_at(now()),

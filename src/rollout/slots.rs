@@ -1,7 +1,8 @@
 //! Slots: a client's number among 100,000, and which version owns which slots.
 //!
-//! Both are public, so that anyone can compute offline where a client belongs: `docs/assignment.md` is the
-//! specification, `tests/vectors/` holds its vectors. This module knows neither requests nor pins.
+//! Both are public, so that anyone can compute the version of a client offline.
+//! `docs/assignment.md` is the specification, and `tests/vectors/` has test vectors. This module
+//! knows neither requests nor pins.
 
 use std::fmt;
 use std::ops::Range;
@@ -16,7 +17,7 @@ pub const SLOTS: u32 = 100_000;
 pub struct Slot(u32);
 
 impl Slot {
-    /// The slot of a number. None from 100,000 on.
+    /// The slot of a number. None if the number is 100,000 or more.
     #[must_use]
     pub fn new(number: u32) -> Option<Self> {
         (number < SLOTS).then_some(Slot(number))
@@ -28,10 +29,11 @@ impl Slot {
         Slot((random % u64::from(SLOTS)) as u32)
     }
 
-    /// The slot of a key: the first 52 bits of SHA-256 over `pinion1-slot|APP|EPOCH|KEY`, modulo 100,000.
+    /// The slot of a key: the first 52 bits of SHA-256 over `pinion1-slot|APP|EPOCH|KEY`, modulo
+    /// 100,000.
     ///
-    /// App and epoch cannot contain `|`, so no two inputs collide. 52 bits are what a double holds exactly:
-    /// JavaScript and SQL can compute it too.
+    /// App and epoch cannot contain `|`, so no two inputs collide. A double holds 52 bits exactly,
+    /// so JavaScript and SQL can compute the slot too.
     #[must_use]
     pub fn of_key(app: &str, epoch: u32, key: &[u8]) -> Self {
         let prefix = format!("pinion1-slot|{app}|{epoch}|");
@@ -39,7 +41,8 @@ impl Slot {
     }
 
     /// The slot of a client without a pin: the first 52 bits of SHA-256 over
-    /// `pinion1-initial|APP|EPOCH|BUCKET|PART␀PART…`, modulo 100,000. BUCKET is `-` without a time bucket.
+    /// `pinion1-initial|APP|EPOCH|BUCKET|PART␀PART…`, modulo 100,000. BUCKET is `-` without a time
+    /// bucket.
     ///
     /// No part contains a NUL, so no two inputs collide.
     #[must_use]
@@ -65,7 +68,7 @@ impl Slot {
     }
 }
 
-/// A share of the slots, 0 to 100,000: a thousandth of a percent each.
+/// A share, as a number of slots from 0 to 100,000. A slot is a thousandth of a percent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Share(u32);
 
@@ -75,7 +78,8 @@ impl Share {
     /// All slots.
     pub const ALL: Share = Share(SLOTS);
 
-    /// The share of a percentage. None unless it is 0 to 100 with at most three decimals.
+    /// The share of a percentage. None unless the percentage is 0 to 100 with at most three
+    /// decimals.
     #[must_use]
     pub fn from_percent(percent: f64) -> Option<Self> {
         let slots = percent * 1000.0;
@@ -84,13 +88,13 @@ impl Share {
         fits.then_some(Share(whole as u32))
     }
 
-    /// The share with so many more slots, at most all.
+    /// The share with this number of slots more, at most all slots.
     #[must_use]
     pub fn plus(self, slots: u32) -> Self {
         Share(self.0.saturating_add(slots).min(SLOTS))
     }
 
-    /// The share with so many fewer slots, at least none.
+    /// The share with this number of slots fewer, at least 0.
     #[must_use]
     pub fn minus(self, slots: u32) -> Self {
         Share(self.0.saturating_sub(slots))
@@ -108,7 +112,7 @@ impl Share {
         self.0
     }
 
-    /// What these shares leave of all slots. None if they add up to more.
+    /// The share that these shares leave. None if they add up to more than all slots.
     #[must_use]
     pub fn rest(taken: &[Share]) -> Option<Share> {
         let sum: u64 = taken.iter().map(|share| u64::from(share.0)).sum();
@@ -122,14 +126,15 @@ impl Share {
     }
 }
 
-/// Writes the percentage.
+/// Writes the share in percent.
 impl fmt::Display for Share {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&decimals(u64::from(self.0), 3))
     }
 }
 
-/// The text of a decimal number with so many digits behind the point: `12500` with three is `12.5`.
+/// The text of a decimal number with `behind` digits after the decimal point: `12500` with three
+/// digits is `12.5`.
 ///
 /// The standard library's formatting of floats would take eleven KiB of the module.
 pub(crate) fn decimals(digits: u64, behind: usize) -> String {
@@ -141,7 +146,7 @@ pub(crate) fn decimals(digits: u64, behind: usize) -> String {
     }
 }
 
-/// Which owner each slot belongs to.
+/// The owner of each slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout<V> {
     /// The end of each run (exclusive) in ascending order, and its owner.
@@ -151,12 +156,13 @@ pub struct Layout<V> {
 }
 
 impl<V: Clone + PartialEq> Layout<V> {
-    /// A layout of the others' shares. The stable owner has what they leave.
+    /// The layout of these shares. The stable owner has the slots that the other owners leave.
     ///
-    /// The i-th of the others gets its slots from an anchor on: upwards if i is even, downwards if i is odd, skipping slots
-    /// that are allocated and wrapping around at the ends. The anchor of the pair 2k, 2k + 1 is k's bits mirrored behind
-    /// the binary point (0, 1/2, 1/4, 3/4, 1/8 …) times 100,000. So the first share grows up from 0, the second down from
-    /// the top, and shares that do not meet never move each other.
+    /// The i-th other owner gets its slots from an anchor on: upwards if i is even, downwards if i
+    /// is odd. Allocated slots are skipped, and both directions wrap around at the ends. The anchor
+    /// of the pair 2k, 2k + 1 is k's bits mirrored behind the binary point (0, 1/2, 1/4, 3/4, 1/8
+    /// …) times 100,000. So the first share grows upwards from 0 and the second downwards from
+    /// 99,999. As long as two shares do not meet, a change of one share moves no slot of the other.
     #[must_use]
     pub fn new(stable: V, others: &[(V, Share)]) -> Self {
         let mut free = Vec::from([Range { start: 0, end: SLOTS }]);
@@ -216,7 +222,7 @@ impl<V: Clone + PartialEq> Layout<V> {
         None
     }
 
-    /// The owner of what the others leave.
+    /// The owner of the slots that the other owners leave.
     #[must_use]
     pub fn stable(&self) -> &V {
         &self.stable
@@ -228,7 +234,8 @@ impl<V: Clone + PartialEq> Layout<V> {
     }
 }
 
-/// The anchor of a pair: the bits of its number mirrored behind the binary point (the van der Corput sequence).
+/// The anchor of a pair: the bits of its number mirrored behind the binary point (the van der
+/// Corput sequence).
 fn anchor(pair: usize) -> u32 {
     let mirrored = (pair as u32).reverse_bits();
     ((u64::from(mirrored) * u64::from(SLOTS)) >> 32) as u32
@@ -250,7 +257,7 @@ impl Direction {
     }
 }
 
-/// Allocates the nearest free slots from the anchor in one direction, wrapping around if it must.
+/// Allocates the nearest free slots from the anchor in one direction, and wraps around at the end.
 fn allocate(free: &mut Vec<Range<u32>>, anchor: u32, direction: Direction, want: u32) -> Vec<Range<u32>> {
     let below = |r: &Range<u32>| r.start.min(anchor)..r.end.min(anchor);
     let above = |r: &Range<u32>| r.start.max(anchor)..r.end.max(anchor);

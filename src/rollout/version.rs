@@ -9,11 +9,12 @@ use super::slots::Share;
 /// Whether a version gets clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Gets its share of clients. Without a share the version is dark: only rules and overrides reach it.
+    /// The version gets its share of clients. Without a share the version is dark: only rules,
+    /// overrides and a kept route header lead to it.
     Active,
-    /// Keeps its pinned clients and gets no new ones.
+    /// The version keeps its pinned clients and gets no new clients.
     Draining,
-    /// Gets no request. Pins to this version are rejected.
+    /// The version gets no request. Pins to this version are rejected.
     Retired,
 }
 
@@ -26,18 +27,19 @@ pub struct Version {
     pub label: String,
     /// Whether the version gets clients.
     pub state: State,
-    /// Its share of the slots. With a ramp, the share at the start of the ramp.
+    /// The version's share. With a ramp, the share at the start of the ramp.
     pub share: Share,
-    /// The change of its share over time.
+    /// The change of the share over time.
     pub ramp: Option<Ramp>,
-    /// The ids of its builds, as a framework names them.
+    /// The ids of the version's builds, as a framework names them.
     pub builds: Vec<String>,
-    /// Its index in the app's list.
+    /// The version's index in the app's list.
     pub index: usize,
 }
 
 impl Version {
-    /// Its share at a time in Unix seconds. The stable version is an exception: it has what the others leave.
+    /// The version's share at a time in Unix seconds. Wrong for the stable version, which has the
+    /// share that the other versions leave.
     #[must_use]
     pub fn share_at(&self, now: u64) -> Share {
         self.ramp.map_or(self.share, |ramp| ramp.share_at(now))

@@ -1,4 +1,4 @@
-//! Blocks of IP addresses (RFC 4632), for rules that look at where a client comes from.
+//! Blocks of IP addresses (RFC 4632), for conditions on the client's address.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -11,7 +11,8 @@ pub struct Cidr {
 }
 
 impl Cidr {
-    /// Whether the address is in the block. An IPv4 address that came as IPv6 (`::ffff:10.0.0.1`) is the IPv4 one.
+    /// Whether the address is in the block. An IPv4-mapped IPv6 address (`::ffff:10.0.0.1`) counts
+    /// as the IPv4 address.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.network, address.to_canonical()) {
@@ -27,7 +28,7 @@ impl Cidr {
     }
 }
 
-/// The first bits of an address of some width.
+/// The first `prefix` bits of an address that has `width` bits.
 fn head(address: u128, width: u32, prefix: u32) -> u128 {
     address.checked_shr(width.saturating_sub(prefix)).unwrap_or(0)
 }

@@ -1,4 +1,4 @@
-//! Match conditions: what a request must look like. Matching reads the request and nothing else.
+//! Match conditions on a request. Matching reads the request and nothing else.
 
 use regex_lite::{Regex, RegexBuilder};
 
@@ -11,10 +11,11 @@ use crate::http::request::{Limit, Request};
 /// The longest value that a regex is matched against, in bytes. A longer value does not match.
 pub const REGEX_MAX_VALUE: usize = 1024;
 
-/// The largest program that a regex may compile to, in bytes. The cost of a match grows with program times value.
+/// The largest program that a regex may compile to, in bytes. The cost of a match grows with the
+/// product of the lengths of program and value.
 pub const REGEX_MAX_SIZE: usize = 32 * 1024;
 
-/// The requests that something is allowed for.
+/// The requests that may do something, such as ask for a version.
 #[derive(Debug)]
 pub enum Allow {
     /// Every request.
@@ -132,8 +133,8 @@ pub enum StringMatch {
     Exact(String),
     /// The value starts with these bytes.
     Prefix(String),
-    /// The regular expression matches the whole value. A value that is not UTF-8 or is longer than [`REGEX_MAX_VALUE`]
-    /// does not match.
+    /// The regular expression matches the whole value. A value that is not UTF-8 or is longer than
+    /// [`REGEX_MAX_VALUE`] does not match.
     Regex(Regex),
     /// The value is present; it may be empty.
     Present,

@@ -1,7 +1,8 @@
-//! An ordered list of rules, of which the first that applies wins.
+//! An ordered list of rules. The first rule that applies decides.
 //!
-//! An index by exact values keeps long lists fast: of a hundred rules that each ask for another value of one header, cookie,
-//! query parameter or claim, a request is checked against those that ask for its own value.
+//! An index by exact values keeps long lists fast. If a hundred rules each require another value of
+//! the same header, cookie, query parameter or claim, only the rules that require the request's own
+//! value are checked.
 
 use smallvec::SmallVec;
 
@@ -10,12 +11,13 @@ use crate::environment::Environment;
 use crate::http::header::Headers;
 use crate::http::request::Request;
 
-/// A rule: which requests it applies to, and what it gives them.
+/// A rule: the requests that it applies to, and their target.
 #[derive(Debug)]
 pub struct Rule<T> {
-    /// Any of these is enough. An empty list applies to every request.
+    /// The rule applies if any of these matches holds. With an empty list, the rule applies to
+    /// every request.
     pub matches: Vec<Match>,
-    /// What the rule gives a request.
+    /// The target of these requests.
     pub target: T,
 }
 
@@ -37,7 +39,7 @@ pub struct Rules<T> {
     keyed: Vec<(Attribute, Values)>,
 }
 
-/// Values in order, and the rules that need each.
+/// Values in ascending order, and the rules that need each value.
 type Values = Vec<(String, IndexSet)>;
 
 /// A set of indices into the list of rules: one bit for each.
@@ -143,7 +145,7 @@ impl<T> Rules<T> {
         self.all.get(index)
     }
 
-    /// How many rules there are.
+    /// The number of rules.
     #[must_use]
     pub fn len(&self) -> usize {
         self.all.len()

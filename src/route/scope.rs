@@ -1,5 +1,5 @@
-//! Which app a request belongs to, by its host and path, in Envoy's own order: the most specific host, then the
-//! longest path. It knows what a host and a path are, and not what an app is.
+//! Which app a request belongs to, by its host and path, in Envoy's own order: the most specific
+//! host, then the longest path. This module knows hosts and paths, but not apps.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -13,7 +13,7 @@ use crate::http::header::fingerprint;
 pub enum HostPattern {
     /// `*`: every host.
     Any,
-    /// `*.example.com`: every host below; held as `.example.com`.
+    /// `*.example.com`: every host below `example.com`. The value is `.example.com`.
     Suffix(String),
     /// One host.
     Exact(String),
@@ -23,7 +23,7 @@ impl HostPattern {
     /// Reads `*`, `*.example.com` or `example.com`.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// What is wrong with the text.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         if text == "*" {
             return Ok(HostPattern::Any);
@@ -77,7 +77,7 @@ impl HostPattern {
         }
     }
 
-    /// Whether it names this normalized host.
+    /// Whether the pattern matches this normalized host.
     #[must_use]
     pub fn matches(&self, host: &[u8]) -> bool {
         match self {
@@ -98,7 +98,7 @@ impl fmt::Display for HostPattern {
     }
 }
 
-/// A path and all below it, in whole segments: `/a` covers `/a` and `/a/b`, not `/ab`.
+/// A path and all paths below, in whole segments: `/a` covers `/a` and `/a/b`, not `/ab`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PathPrefix(String);
 
@@ -109,7 +109,7 @@ impl PathPrefix {
     /// Reads `/` or `/some/segments`.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// What is wrong with the text.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         if text == "/" {
             return Ok(PathPrefix::ROOT);
@@ -126,7 +126,7 @@ impl PathPrefix {
         Ok(PathPrefix(text.to_owned()))
     }
 
-    /// Whether it covers this path, which has no query.
+    /// Whether the prefix covers this path, which has no query.
     #[must_use]
     pub fn covers(&self, path: &[u8]) -> bool {
         match path.strip_prefix(self.0.as_bytes()) {
@@ -135,18 +135,19 @@ impl PathPrefix {
         }
     }
 
-    /// As it is written in a configuration.
+    /// The prefix as it is written in a configuration.
     #[must_use]
     pub fn as_str(&self) -> &str {
         if self.0.is_empty() { "/" } else { &self.0 }
     }
 }
 
-/// Finds the value of a host and path.
+/// A map from hosts and paths to values.
 #[derive(Debug)]
 pub struct ScopeMap<T> {
     exact: HashMap<Vec<u8>, Paths<T>>,
-    /// The [`fingerprint`] of each exact host: where there are few, most others have another.
+    /// The [`fingerprint`] of each exact host. If there are few exact hosts, the fingerprint rules
+    /// out most other hosts.
     fingerprints: u64,
     suffix: HashMap<Vec<u8>, Paths<T>>,
     any: Paths<T>,
@@ -170,7 +171,7 @@ impl<T> ScopeMap<T> {
     /// Adds a value.
     ///
     /// # Errors
-    /// The value that this host and path already have; it stays.
+    /// The value that this host and path already have. That value stays.
     pub fn insert(&mut self, host: &HostPattern, path: &PathPrefix, value: T) -> Result<(), &T> {
         let paths = match host {
             HostPattern::Any => &mut self.any,
@@ -191,8 +192,9 @@ impl<T> ScopeMap<T> {
         }
     }
 
-    /// The value of the most specific host's longest path. A host that has values, but none for this path, does not
-    /// fall back to a wider host, as in Envoy's virtual hosts. The path is asked for only where it matters.
+    /// The value of the most specific host's longest path. A host that has values, but none for
+    /// this path, does not fall back to a wider host, as in Envoy's virtual hosts. The path is read
+    /// only if it matters.
     #[must_use]
     pub fn find<'p>(&self, host: &[u8], path: impl Fn() -> &'p [u8]) -> Option<&T> {
         let mut paths = self.paths(host).iter();

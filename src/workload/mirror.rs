@@ -1,6 +1,7 @@
-//! Mirrored requests: how to tell the copy that Envoy sends to a mirror from a live request.
+//! Mirrored requests: how to distinguish the copy that Envoy sends to a mirror from a live request.
 //!
-//! This module reads the signals of a request and says what they mean. [`workload`](crate::workload) acts on that.
+//! This module reads the signals of a request and says what they mean.
+//! [`workload`](crate::workload) acts on that.
 
 use std::borrow::Cow;
 
@@ -26,31 +27,34 @@ pub struct Mirror {
 /// The signals of a mirrored request.
 #[derive(Debug)]
 pub struct Detect {
-    /// A header that only copies carry (Envoy's `request_mirror_policies.request_headers_mutations`).
+    /// A header that only copies carry (Envoy's
+    /// `request_mirror_policies.request_headers_mutations`).
     pub header: Option<HeaderName>,
     /// The suffix that Envoy appends to a copy's host, before the port.
     pub host_suffix: Option<String>,
-    /// The route header, and this workload's version if it is known. A copy names another version.
+    /// The route header, and this workload's version if it is known. The route header of a copy
+    /// names another version.
     pub other_version: Option<(HeaderName, Option<String>)>,
     /// Whether this workload gets copies only.
     pub always: bool,
 }
 
-/// What a request's signals mean.
+/// What the signals of a request mean.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Signal<'a> {
-    /// A copy. If the host has the suffix, the authority without it.
+    /// The request is a copy. The value is the authority without the suffix, if the host has the
+    /// suffix.
     Mirrored(Option<Cow<'a, str>>),
-    /// Either a copy or a live request that an outdated route sent here.
+    /// The request is either a copy, or a live request that an outdated route sent here.
     OtherVersion,
 }
 
 /// Mirrored requests that the filter answers itself.
 #[derive(Debug)]
 pub struct Block {
-    /// With one of these methods; an empty list means any.
+    /// The methods that the block covers. An empty list covers every method.
     pub methods: Vec<String>,
-    /// Under one of these paths; an empty list means any.
+    /// The paths that the block covers. An empty list covers every path.
     pub paths: Vec<PathPrefix>,
 }
 

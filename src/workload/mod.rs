@@ -1,5 +1,5 @@
-//! The filter beside a version's pods: it tells the app of mirrored requests, and stamps responses with the version that
-//! served them. A workload decides no version.
+//! The filter beside a version's pods: it tells the app of mirrored requests, and stamps responses
+//! with the version that served them. A workload decides no version.
 
 pub mod mirror;
 pub mod stamp;
@@ -18,7 +18,7 @@ use stamp::Stamp;
 pub struct Workload {
     /// The stamp on responses. None if the workload's version is not known.
     pub stamp: Option<Stamp>,
-    /// How mirrored requests are treated. None if they are not told from live ones.
+    /// How mirrored requests are treated. None if the filter does not look for them.
     pub mirror: Option<Mirror>,
 }
 

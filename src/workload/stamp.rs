@@ -17,8 +17,8 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// The edit of a response that the app gave. The stamp replaces the app's own header: an app that passes on a header of
-    /// another service would show that service's version.
+    /// The edit of a response that the app gave. The stamp replaces the app's own header: an app
+    /// that passes on a header of another service would show that service's version.
     #[must_use]
     pub fn edit(&self) -> Edit<'_> {
         Edit::Replace(self.header.as_str(), Cow::Borrowed(&self.label))
