@@ -20,7 +20,7 @@ pub(super) fn workload(fields: &mut Fields<'_, '_>, around: &impl ProxyInfo) -> 
     let stamped = fields.optional("stamp", |cursor| stamp(&cursor, around));
     let version = match &stamped {
         Ok(Some(stamped)) => Version::Stamped(stamped.as_ref().map(|stamp| stamp.version.clone())),
-        Ok(None) => Version::NoProxyInfo,
+        Ok(None) => Version::Unstamped,
         Err(_) => Version::Stamped(None),
     };
     let mirror = fields.optional("mirror", |cursor| mirrored(&cursor, &version));
@@ -35,7 +35,7 @@ pub(super) fn workload(fields: &mut Fields<'_, '_>, around: &impl ProxyInfo) -> 
 /// What `stamp` says about this workload's version.
 enum Version {
     /// `stamp` is absent.
-    NoProxyInfo,
+    Unstamped,
     /// `stamp` is given. None if its source is absent.
     Stamped(Option<String>),
 }
@@ -171,7 +171,7 @@ fn detect(fields: &mut Fields<'_, '_>, version: &Version) -> Checked<Detect> {
     });
     let always = fields.or("always", false, |flag| flag.boolean());
     let other_version = match (other_version?.flatten(), version) {
-        (Some(_), Version::NoProxyInfo) => {
+        (Some(_), Version::Unstamped) => {
             return fields.fail(
                 "otherVersion",
                 "needs stamp.from, which says what version this is",
