@@ -526,3 +526,19 @@ fn after_an_internal_redirect_the_pin_of_the_first_pass_counts_and_still_reaches
         assert_eq!(value(&seen.response, "set-cookie").is_some(), given, "{what}");
     }
 }
+
+/// Envoy passes `Connection` on for an upgrade only, whose response has no body that named cases could read.
+#[test]
+fn the_next_hop_is_not_told_to_remove_what_the_filter_sets() {
+    let plugin =
+        start(&json!({"apps": [{"name": "shop", "versions": [{"name": "v1"}], "pin": {"header": "x-pin"}}]}));
+    for (sent, expected) in [
+        ("Upgrade, X-App-Version,cookie , x-pin, keep", "Upgrade, keep"),
+        ("Upgrade,keep", "Upgrade,keep"),
+    ] {
+        let lines = request(&[("connection", sent), ("upgrade", "websocket"), ("cookie", "a=1")]);
+        let seen = plugin.exchange(lines, Answerer::ViaUpstream, answer(&[]));
+        let connection = seen.upstream.iter().find(|(name, _)| name == "connection");
+        assert_eq!(connection.unwrap().1, expected.as_bytes());
+    }
+}

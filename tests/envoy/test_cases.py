@@ -80,6 +80,8 @@ async def run_case(port: int, case: dict) -> list[str]:
             wrong.append(f"  blocked: expected 204, saw {response.status}")
     elif by == "via_upstream" and response.status != 200:
         wrong.append(f"  expected 200, saw {response.status} {response.body!r}")
+    elif case.get("request", {}).get("method") == "HEAD":
+        assert "upstream" not in expect, "a response to HEAD has no body that shows the request"
     elif by == "via_upstream":
         echo = response.echo()
         upstream = [*echo.headers, (":path", echo.path), (":authority", *echo.all("host"))]

@@ -12,6 +12,7 @@ from harness.envoy import Envoy, free_port
 from harness.upstream import Upstream
 
 ERRORS, BASE = 3, 2
+NEWCOMERS = 5
 """The number of consecutive errors that eject, and the seconds of the first ejection."""
 
 LONG = "60s"
@@ -91,25 +92,29 @@ def test_a_failing_version_is_ejected_probed_by_one_request_and_recovers(binary,
         assert await ask(returning, "shop") == "v1"
         assert await ask(elsewhere, "shop") == "v1"
         assert returning.cookies == pin
+        # The ejected version gets no new clients.
         newcomer = Browser(port)
-        while not newcomer.cookies.get("pinion-shop", "").startswith("v2~"):
+        for _ in range(NEWCOMERS):
             newcomer.cookies.clear()
             assert await ask(newcomer, "shop") == "v1"
+            assert newcomer.cookies["pinion-shop"].startswith("v1~")
         given = dict(newcomer.cookies)
         assert await ask(newcomer, "shop") == "v1" and newcomer.cookies == given
         assert time.time() < int(ejected_at) + BASE, "this machine is too slow for so short an ejection"
         assert v2.seen() == []
         assert counts(envoy, "ejections_total") == {"shop v2": 1}
         seen = counts(envoy, "requests_total")
-        assert seen["shop v2 pin"] == 2 * ERRORS and "shop v2 draw" not in seen and seen["shop v1 fallback"] >= 3
-        assert seen["shop v1 pin"] == 1, "only the client with a pin to v1"
+        assert seen["shop v2 pin"] == 2 * ERRORS and "shop v2 draw" not in seen
+        # The returning client once, and the newcomers, some of whom drew a slot of v1 at once.
+        assert seen["shop v1 fallback"] + seen.get("shop v1 draw", 0) == 1 + NEWCOMERS
+        assert seen["shop v1 pin"] == 2, "only the clients with a pin to v1"
         # The trial fails, and the version is ejected for twice as long. The next trial succeeds.
         again_at = await until(returning, 503, ejected_at, BASE)
         assert len(v2.seen()) == 1
         assert counts(envoy, "ejections_total") == {"shop v2": 2}
         v2.fail(0)
-        await until(newcomer, "v2", again_at, 2 * BASE)
-        assert [await ask(browser, "shop") for browser in (returning, newcomer, elsewhere)] == ["v2", "v2", "v1"]
+        await until(returning, "v2", again_at, 2 * BASE)
+        assert [await ask(browser, "shop") for browser in (returning, newcomer, elsewhere)] == ["v2", "v1", "v1"]
         assert returning.cookies == pin and newcomer.cookies == given
         assert counts(envoy, "ejections_total") == {"shop v2": 2}
         # The earlier ejections still count, because the version has not been healthy for as long.
@@ -117,7 +122,7 @@ def test_a_failing_version_is_ejected_probed_by_one_request_and_recovers(binary,
         v2.fail(503)
         assert [await ask(returning, "shop") for _ in range(ERRORS)] == [503] * ERRORS
         assert await ask(returning, "shop") == "v1"
-        said = re.findall(r"version v2 is (.*)", envoy.log())
+        said = re.findall(r"version v2 (?:is|has) (.*)", envoy.log())
         terms = [f"ejected for {BASE * i} s: too many consecutive errors" for i in (1, 2, 3)]
         assert said[:3] == [*terms[:2], "recovered"]
         assert said[3:] == terms[2:] or time.time() > back_at + BASE / 2
