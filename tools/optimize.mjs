@@ -44,6 +44,8 @@ if (missing.length > 0) {
 names.filter((name) => !KEPT.has(name)).forEach((name) => module.removeExport(name));
 binaryen.setOptimizeLevel(3);
 binaryen.setShrinkLevel(2);
+// Cold paths stay functions of their own, although each has one caller: docs/performance.md has the measurement.
+binaryen.setOneCallerInlineMaxSize(20);
 module.optimize();
 if (!module.validate()) {
   process.exit(1);

@@ -6,6 +6,7 @@ use super::outcome::{ClientState, Decision};
 use crate::app::{App, Edge};
 use crate::http::cacheability::{self, Cacheability, FreshBy};
 use crate::http::edit::{Edit, Edits, unconnected};
+use crate::http::fetch::{self, FetchKind};
 use crate::http::header::Headers;
 use crate::identity::overrides::CookieChange;
 use crate::identity::pinning::Cacheable;
@@ -50,6 +51,8 @@ pub fn request_edits<'a, H: Headers + ?Sized>(
         if let Some(cookie) = &app.pinning.cookie {
             edits.extend(with_cookie(headers, &cookie.name, pin));
         }
+    }
+    if decision.client_state.is_some() && fetch::kind(headers) != FetchKind::PagePart {
         edits.extend(without_conditions(headers));
     }
     let connection = unconnected(headers, &edits);
@@ -62,6 +65,7 @@ pub fn request_edits<'a, H: Headers + ?Sized>(
 ///
 /// None if the client shows no sign of keeping cookies: a cache behind this proxy may pass by every request with a cookie.
 /// None if the cookies are not UTF-8.
+#[inline(never)]
 fn with_cookie<'a, H: Headers + ?Sized>(headers: &H, name: &str, pin: &str) -> Option<Edit<'a>> {
     let lines: Vec<_> = headers
         .lines("cookie")
@@ -85,8 +89,9 @@ fn with_cookie<'a, H: Headers + ?Sized>(headers: &H, name: &str, pin: &str) -> O
     Some(Edit::Replace("cookie", Cow::Owned(cookies)))
 }
 
-/// Removes the request's conditions if the client gets a new pin: a shared cache would merge the headers of a 304 into its
-/// stored response (RFC 9111 section 4.3.4), and the other version may have given the validator.
+/// Removes the conditions of a request whose client gets new state: a shared cache would merge the headers of a 304 into its
+/// stored response (RFC 9111 section 4.3.4), and the other version may have given the validator. Parts of a page keep theirs:
+/// the page brings the state.
 fn without_conditions<'a, H: Headers + ?Sized>(headers: &H) -> impl Iterator<Item = Edit<'a>> {
     let conditions = ["if-none-match", "if-modified-since"];
     conditions
@@ -146,7 +151,7 @@ pub fn stamp<'a, H: Headers + ?Sized>(
         edits: Edits::new(),
         is_mismatch,
         withheld: match carriage {
-            Some(Carriage::Withheld(by)) => Some(by),
+            Some(Carriage::Withheld(by)) if decision.new_pin().is_some() => Some(by),
             _ => None,
         },
     };
@@ -209,6 +214,7 @@ pub(super) fn server_timing(name: &str, description: &str) -> Edit<'static> {
 }
 
 /// Sets the client's new pin.
+#[inline(never)]
 fn set_pin<'a>(edits: &mut Edits<'a>, app: &'a App, state: &'a ClientState) {
     let Some(pin) = &state.pin else {
         return;
@@ -227,6 +233,7 @@ fn set_pin<'a>(edits: &mut Edits<'a>, app: &'a App, state: &'a ClientState) {
 }
 
 /// Sets or expires the override cookie.
+#[inline(never)]
 fn override_edit(app: &App, state: &ClientState) -> Option<Edit<'static>> {
     let cookie = app.overrides.as_ref()?.cookie.as_ref()?;
     let value = match state.override_cookie.as_ref()? {

@@ -32,6 +32,7 @@ pub fn is_explained<H: Headers + ?Sized>(
 
 /// The edits that add the explanation to a response. A shared cache would give the explanation to
 /// other clients, so the response becomes private.
+#[inline(never)]
 pub fn explanation<'a, H: Headers + ?Sized>(
     decision: Option<&Decision>,
     response: &'a H,

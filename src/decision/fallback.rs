@@ -21,9 +21,22 @@ pub(super) fn admit(
     now: impl Fn() -> u64,
 ) -> Option<Probe> {
     let detection = app.outlier_detection.as_ref()?;
-    if app.mode == Mode::Observe {
-        return None;
+    match app.mode {
+        Mode::Observe => None,
+        Mode::Enforce => admit_watched(app, detection, selection, trace, store, now),
     }
+}
+
+/// The same, for an app whose versions are watched.
+#[inline(never)]
+fn admit_watched(
+    app: &App,
+    detection: &OutlierDetection,
+    selection: &mut Selection,
+    trace: &mut Trace,
+    store: &impl SharedStore,
+    now: impl Fn() -> u64,
+) -> Option<Probe> {
     let mut version = selection.version.clone();
     let probe = loop {
         // The loop ends: a configuration with a cycle of fallbacks is refused.

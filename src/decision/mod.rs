@@ -74,6 +74,7 @@ pub fn decide<H: Headers + ?Sized>(
 }
 
 /// The value of a new pin.
+#[inline(never)]
 fn encode(app: &App, pin: &NewPin) -> String {
     let pin = Pin {
         version: &pin.version.name,

@@ -105,6 +105,7 @@ pub(super) fn select<H: Headers + ?Sized, E: Environment>(
 
 /// A client without a valid pin. A preflight carries no cookies: the client is unknown, and gets no
 /// pin. A client whose cookie the browser withholds may have a pin, so it gets no new one.
+#[inline(never)]
 fn new_client<H: Headers + ?Sized, E: Environment>(
     app: &App,
     request: &Request<'_, H, E>,
@@ -176,6 +177,7 @@ fn rule<'a, H: Headers + ?Sized, E: Environment>(app: &'a App, request: &Request
 }
 
 /// A split keeps its requests: a build id then leads only to a version of the split.
+#[inline(never)]
 fn build<'a, H: Headers + ?Sized, E: Environment>(
     app: &'a App,
     request: &Request<'_, H, E>,
@@ -203,6 +205,7 @@ fn build<'a, H: Headers + ?Sized, E: Environment>(
     }
 }
 
+#[inline(never)]
 fn key<'a, H: Headers + ?Sized, E: Environment>(app: &App, request: &Request<'_, H, E>) -> Finding<'a> {
     let App { name, pinning, .. } = app;
     if pinning.keys.is_empty() {
@@ -443,6 +446,7 @@ fn check_pin(
 
 /// The first valid pin in the header or in the query. A page's server puts the pin of the page
 /// there, for the page's parts.
+#[inline(never)]
 fn handed_on<H: Headers + ?Sized, E: Environment>(
     pinning: &Pinning,
     request: &Request<'_, H, E>,

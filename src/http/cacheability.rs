@@ -62,6 +62,7 @@ impl FreshBy {
 /// What a shared cache may do with this response. The clock, in Unix seconds, is read only for an
 /// `Expires` without `Date`.
 #[must_use]
+#[inline(never)]
 pub fn of<H: Headers + ?Sized>(response: &H, now: impl FnOnce() -> u64) -> Cacheability {
     // A cache for which a targeted field is meant ignores Cache-Control (RFC 9213 section 2.2).
     let mut is_forbidden = true;
@@ -109,6 +110,7 @@ pub fn of<H: Headers + ?Sized>(response: &H, now: impl FnOnce() -> u64) -> Cache
 
 /// The edits after which no shared cache may store the response. What the client's own cache may do
 /// stays.
+#[inline(never)]
 pub fn make_private<H: Headers + ?Sized>(response: &H) -> Edits<'_> {
     let mut edits = Edits::new();
     let value = match Directives::of(response.lines("cache-control")) {

@@ -69,6 +69,7 @@ struct Grant {
 impl Override {
     /// The version that the request asks for in this app.
     #[must_use]
+    #[inline(never)]
     pub fn asked<H: Headers + ?Sized, E: Environment>(
         &self,
         app: &str,
@@ -149,6 +150,7 @@ impl Override {
 
     /// The path without the query parameter. None if the path does not have this parameter.
     #[must_use]
+    #[inline(never)]
     pub fn path_without_query<'a>(&self, path: &'a [u8]) -> Option<Cow<'a, str>> {
         let name = self.query.as_ref()?.as_bytes();
         let (before, query) = std::str::from_utf8(path).ok()?.split_once('?')?;

@@ -151,6 +151,7 @@ impl Pinning {
     }
 
     /// The pin of a value that is not in the cache, if it is valid.
+    #[inline(never)]
     fn verify(
         &self,
         value: &[u8],

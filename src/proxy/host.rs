@@ -76,6 +76,7 @@ pub(super) fn set_gauges(readings: Vec<Reading>) {
 
 /// The id of a metric. A VM defines each name once, because the host never frees the memory of a
 /// definition.
+#[inline(never)]
 fn metric_id(kind: MetricType, name: &str) -> Option<u32> {
     thread_local! {
         static IDS: RefCell<BTreeMap<String, u32>> = const { RefCell::new(BTreeMap::new()) };

@@ -38,22 +38,28 @@ impl ActiveConfig {
         if let Some(counters) = &self.counters {
             counters.count(decision);
         }
-        let app = &decision.app.name;
-        if let Some(cause) = decision.rejection() {
-            let cause = cause.as_str();
-            host::count(&Metric::PinsRejected { app, cause });
-        }
-        if let Some(reason) = decision.withheld {
-            let cause = reason.as_str();
-            host::count(&Metric::PinsWithheld { app, cause });
-        }
-        if decision.has_unknown_build() {
-            host::count(&Metric::BuildsUnknown { app });
-        }
-        for limit in decision.exceeded.iter() {
-            let cause = limit.as_str();
-            host::count(&Metric::LimitsExceeded { app, cause });
-        }
+        count_exceptions(decision);
+    }
+}
+
+/// Counts what few requests have.
+#[inline(never)]
+fn count_exceptions(decision: &Decision) {
+    let app = &decision.app.name;
+    if let Some(cause) = decision.rejection() {
+        let cause = cause.as_str();
+        host::count(&Metric::PinsRejected { app, cause });
+    }
+    if let Some(reason) = decision.withheld {
+        let cause = reason.as_str();
+        host::count(&Metric::PinsWithheld { app, cause });
+    }
+    if decision.has_unknown_build() {
+        host::count(&Metric::BuildsUnknown { app });
+    }
+    for limit in decision.exceeded.iter() {
+        let cause = limit.as_str();
+        host::count(&Metric::LimitsExceeded { app, cause });
     }
 }
 
@@ -151,6 +157,7 @@ fn respond(decision: &Decision) {
 }
 
 /// Counts a withheld pin, and warns of it at most once per app and hour.
+#[inline(never)]
 fn report_withheld(app: &str, by: FreshBy) {
     let cause = by.as_str();
     host::count(&Metric::PinsWithheld { app, cause });
@@ -176,6 +183,7 @@ fn report_withheld(app: &str, by: FreshBy) {
 }
 
 /// Logs and counts a change of a version's health.
+#[inline(never)]
 fn report(decision: &Decision, change: Change) {
     let (app, version) = (&decision.app.name, &decision.version.name);
     match change {
@@ -188,6 +196,7 @@ fn report(decision: &Decision, change: Change) {
 }
 
 /// Tags or blocks a mirrored request at a workload.
+#[inline(never)]
 fn judge(workload: &Workload) -> Action {
     if workload.mirror.is_none() {
         return Action::Continue;
@@ -206,6 +215,7 @@ fn judge(workload: &Workload) -> Action {
 }
 
 /// Stamps a response of the workload's app.
+#[inline(never)]
 fn stamp_served(workload: &Workload) {
     let Some(stamp) = &workload.stamp else {
         return;
