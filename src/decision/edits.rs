@@ -25,13 +25,13 @@ pub fn request_edits<'a, H: Headers + ?Sized>(
         return edits;
     }
     let route_header = decision.map(|decision| decision.app.route_header.as_str());
-    let is_present = strip(edge, headers, route_header, &mut edits);
+    let found = strip(edge, headers, route_header, &mut edits);
     let Some(decision) = decision else {
         return edits;
     };
     let app = &decision.app;
     let (name, value) = (app.route_header.as_str(), Cow::Borrowed(&*decision.version.name));
-    edits.push(if is_present {
+    edits.push(if found.route_header {
         Edit::Replace(name, value)
     } else {
         Edit::Add(name, value)
@@ -55,8 +55,10 @@ pub fn request_edits<'a, H: Headers + ?Sized>(
     if decision.client_state.is_some() && fetch::kind(headers) != FetchKind::PagePart {
         edits.extend(without_conditions(headers));
     }
-    let connection = unconnected(headers, &edits);
-    edits.extend(connection);
+    if found.connection {
+        let connection = unconnected(headers, &edits);
+        edits.extend(connection);
+    }
     edits
 }
 
@@ -73,8 +75,8 @@ fn with_cookie<'a, H: Headers + ?Sized>(headers: &H, name: &str, pin: &str) -> O
         .collect::<Result<_, _>>()
         .ok()?;
     if lines.is_empty() {
-        headers.first("sec-fetch-mode")?;
-        return Some(Edit::Add("cookie", Cow::Owned(format!("{name}={pin}"))));
+        let is_browser = fetch::kind(headers) != FetchKind::Unknown;
+        return is_browser.then(|| Edit::Add("cookie", Cow::Owned(format!("{name}={pin}"))));
     }
     let mut cookies = lines.join("; ");
     let is_ours = |pair: &str| pair.split('=').next().map(str::trim) == Some(name);
@@ -100,25 +102,35 @@ fn without_conditions<'a, H: Headers + ?Sized>(headers: &H) -> impl Iterator<Ite
         .map(Edit::Remove)
 }
 
-/// Removes the headers that no client may send, except the app's route header. Returns whether the
-/// route header is there.
+/// Headers that a request has.
+#[derive(Default)]
+struct Found {
+    route_header: bool,
+    connection: bool,
+}
+
+/// Removes the headers that no client may send, except the app's route header.
 fn strip<'a, H: Headers + ?Sized>(
     edge: &'a Edge,
     headers: &'a H,
     route_header: Option<&str>,
     edits: &mut Edits<'a>,
-) -> bool {
-    let mut is_present = false;
-    for (name, _) in headers.all().filter(|(name, _)| edge.strips(name)) {
+) -> Found {
+    let mut found = Found::default();
+    for (name, _) in headers.all() {
+        if !edge.strips(name) {
+            found.connection |= name == b"connection";
+            continue;
+        }
         // Envoy's header names are ASCII.
         let name = std::str::from_utf8(name).unwrap_or_default();
         if Some(name) == route_header {
-            is_present = true;
+            found.route_header = true;
         } else if !edits.contains(&Edit::Remove(name)) {
             edits.push(Edit::Remove(name));
         }
     }
-    is_present
+    found
 }
 
 /// What a response from an upstream gets.
